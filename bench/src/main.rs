@@ -1,0 +1,61 @@
+//! Benchmarks, each printing a ratio against a peer that is measured in the same run.
+
+mod cold_start;
+mod stats;
+mod store;
+
+use std::{error::Error, process::ExitCode};
+
+use lexopt::{Arg, Parser, ValueExt};
+
+const HELP: &str = "\
+Usage: cargo run --release -p bench -- BENCHMARK [OPTIONS]
+
+Benchmarks:
+  cold-start   the start and the answers of the users function, against a bare axum function and Hono on Node.js
+
+Options:
+  --runs N     how often each contestant is started (30)
+  --warm N     how many warm invocations each start gets (500)
+  --help       this text
+";
+
+enum Command {
+    Help,
+    ColdStart(cold_start::Options),
+}
+
+fn parse() -> Result<Command, lexopt::Error> {
+    let mut options = cold_start::Options::default();
+    let mut benchmark = false;
+    let mut parser = Parser::from_env();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long("runs") => options.runs = parser.value()?.parse()?,
+            Arg::Long("warm") => options.warm = parser.value()?.parse()?,
+            Arg::Value(name) if name == "cold-start" && !benchmark => benchmark = true,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(if benchmark { Command::ColdStart(options) } else { Command::Help })
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome: Result<(), Box<dyn Error>> = match parse() {
+        Ok(Command::Help) => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Ok(Command::ColdStart(options)) => cold_start::run(&options).await,
+        Err(error) => Err(format!("{error}\n\n{HELP}").into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Local development: an embedded DynamoDB with demo data, tokens to try it with, and a stand-in for the Lambda
+//! Runtime API. The end-to-end tests and the benchmark use the same parts.
+
+pub mod app;
+pub mod cli;
+pub mod database;
+pub mod demo;
+pub mod runtime_api;
+pub mod settings;
+pub mod tables;
+pub mod token;

@@ -1,0 +1,68 @@
+//! The tables as the template declares them, for emulators.
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::DisplayErrorContext,
+    types::{
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+        ScalarAttributeType,
+    },
+};
+
+use crate::settings;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Creates the tables of users, products and orders, those that are not there yet.
+///
+/// # Errors
+/// When the store refuses.
+pub async fn create(client: &Client) -> Result<(), Failure> {
+    let existing = client.list_tables().send().await.map_err(explain)?.table_names.unwrap_or_default();
+    let tables: [(&str, &[&str], &[(&str, &str)]); 3] = [
+        ("USERS_TABLE", &["id"], &[]),
+        ("PRODUCTS_TABLE", &["pk", "sk"], &[("byCategory", "category"), ("featured", "featured")]),
+        ("ORDERS_TABLE", &["pk", "sk"], &[]),
+    ];
+    for (variable, keys, indexes) in tables {
+        let name = settings::value(variable);
+        if !existing.iter().any(|table| table == name) {
+            create_one(client, name, keys, indexes).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn create_one(client: &Client, name: &str, keys: &[&str], indexes: &[(&str, &str)]) -> Result<(), Failure> {
+    let attributes = keys.iter().copied().chain(indexes.iter().map(|(_, attribute)| *attribute));
+    let mut request = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_attribute_definitions(Some(attributes.map(attribute).collect::<Result<_, _>>()?))
+        .set_key_schema(Some(key_schema(keys)?));
+    for (index, attribute) in indexes {
+        let projection = Projection::builder().projection_type(ProjectionType::All).build();
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(*index)
+            .set_key_schema(Some(key_schema(&[attribute, "sk"])?))
+            .projection(projection);
+        request = request.global_secondary_indexes(index.build()?);
+    }
+    request.send().await.map_err(explain)?;
+    Ok(())
+}
+
+fn attribute(name: &str) -> Result<AttributeDefinition, Failure> {
+    Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()?)
+}
+
+fn key_schema(names: &[&str]) -> Result<Vec<KeySchemaElement>, Failure> {
+    let kinds = [KeyType::Hash, KeyType::Range];
+    let keys = names.iter().zip(kinds);
+    keys.map(|(name, kind)| Ok(KeySchemaElement::builder().attribute_name(*name).key_type(kind).build()?)).collect()
+}
+
+fn explain(error: impl std::error::Error) -> Failure {
+    DisplayErrorContext(error).to_string().into()
+}

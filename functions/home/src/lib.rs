@@ -1,0 +1,6 @@
+//! The home screen in one call: profile, recent orders, featured products.
+
+mod parts;
+mod routes;
+
+pub use routes::{State, router};

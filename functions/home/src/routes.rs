@@ -1,0 +1,85 @@
+//! The route of the home screen.
+
+use std::time::Duration;
+
+use axum::{Router, extract::State as AxumState, response::Response, routing::get};
+use http::StatusCode;
+use shared::{
+    ApiError,
+    config::ConfigError,
+    http::{
+        auth::Caller,
+        context::V2,
+        view::{self, Shape},
+    },
+    runtime::App,
+    slim::{Level, Selection, Slimmed},
+};
+
+use crate::parts::{Failures, Home, within};
+
+/// How many recent orders and featured products the screen shows.
+const RECENT: u16 = 5;
+const FEATURED: u16 = 10;
+
+/// What the route works with: the route groups whose data it puts together.
+#[derive(Clone, Debug)]
+pub struct State {
+    users: users::State,
+    orders: orders::State,
+    products: products::State,
+    part_limit: Duration,
+}
+
+impl State {
+    /// Reads the tables of users, orders and products, and `HOME_PART_TIMEOUT_MS` (1500).
+    ///
+    /// # Errors
+    /// When a table is not set or the time is not a number.
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        Ok(Self {
+            users: users::State::new(app)?,
+            orders: orders::State::new(app)?,
+            products: products::State::new(app)?,
+            part_limit: Duration::from_millis(app.env.parsed("HOME_PART_TIMEOUT_MS", 1500)?),
+        })
+    }
+}
+
+/// `GET /api/v2/home`.
+pub fn router(state: State) -> Router {
+    Router::new().route("/api/v2/home", get(show)).with_state(state)
+}
+
+async fn show(AxumState(state): AxumState<State>, caller: Caller) -> Result<Response, ApiError> {
+    let State { users, orders, products, part_limit } = &state;
+    let scope = orders::scope_of(&caller.user);
+    let (profile, recent, featured) = tokio::join!(
+        within(*part_limit, async {
+            let user = users.users.get(&caller.user).await?;
+            user.ok_or_else(|| ApiError::not_found("There is no profile for this token."))
+        }),
+        within(*part_limit, orders.orders.recent(&scope, RECENT)),
+        within(*part_limit, products.products.featured(FEATURED)),
+    );
+
+    let mut failures = Failures::default();
+    let profile = failures.note("profile", profile);
+    let recent = failures.note("recentOrders", recent);
+    let featured = failures.note("featuredProducts", featured);
+
+    let profile = profile.as_ref().and_then(|user| V2::view(user, users));
+    let recent: Option<Vec<_>> = recent.as_ref().map(|all| all.iter().filter_map(|order| V2::view(order, orders)).collect());
+    let featured: Option<Vec<_>> =
+        featured.as_ref().map(|all| all.iter().filter_map(|product| V2::view(product, products)).collect());
+
+    let (detail, minimal) = (Selection::at(Level::Detail), Selection::at(Level::Minimal));
+    let body = Home {
+        profile: profile.as_ref().map(|user| Slimmed::new(user, &detail)),
+        recent_orders: recent.as_ref().map(|orders| Slimmed::new(orders, &detail)),
+        featured_products: featured.as_ref().map(|products| Slimmed::new(products, &minimal)),
+        complete: failures.0.is_empty(),
+        errors: failures.0,
+    };
+    view::json(StatusCode::OK, &body)
+}

@@ -1,0 +1,194 @@
+//! The routes of orders. Somebody else's order does not exist: the store is only asked for the caller's own.
+
+use axum::{Router, extract::State as AxumState, response::Response, routing::get};
+use http::{
+    HeaderValue, StatusCode,
+    header::{ETAG, LOCATION},
+};
+use products::Products;
+use serde_json::{Map, Value, json};
+use shared::{
+    ApiError, Id,
+    config::ConfigError,
+    delta::{Outcome, Record},
+    http::{
+        auth::Caller,
+        context::{V1, V2},
+        edit::Edit,
+        extract::{Json, MergePatch, PathId, Query},
+        page::PageQuery,
+        precondition::{Preconditions, etag},
+        view::{self, Shape, ViewQuery},
+    },
+    runtime::App,
+    slim::{Level, Selection},
+};
+
+use crate::{
+    model::{Order, OrderDraft},
+    store::{Orders, orders, scope_of},
+    view::Deleted,
+    write::{self, Refused},
+};
+
+/// What the routes work with.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The orders.
+    pub orders: Orders,
+    /// The catalogue, for names and prices.
+    pub products: Products,
+}
+
+impl State {
+    /// Reads `ORDERS_TABLE` and `PRODUCTS_TABLE`.
+    ///
+    /// # Errors
+    /// When one of them is not set.
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        let client = &app.aws.dynamodb;
+        Ok(Self {
+            orders: orders(client.clone(), app.env.required("ORDERS_TABLE")?),
+            products: Products::new(client.clone(), app.env.required("PRODUCTS_TABLE")?),
+        })
+    }
+}
+
+/// `/api/{v1,v2}/orders` and `/api/{v1,v2}/orders/{id}`.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .merge(version::<V1>())
+        .merge(version::<V2>())
+        .with_state(state)
+}
+
+fn version<V: Shape<Record<Order>, State>>() -> Router<State> {
+    let orders = format!("/api/{}/orders", V::VERSION.as_str());
+    Router::new()
+        .route(&orders, get(list::<V>).post(create::<V>))
+        .route(&format!("{orders}/{{id}}"), get(show::<V>).put(replace::<V>).patch(edit::<V>).delete(remove::<V>))
+}
+
+async fn list<V: Shape<Record<Order>, State>>(
+    AxumState(state): AxumState<State>,
+    caller: Caller,
+    Query(page): Query<PageQuery>,
+    Query(query): Query<ViewQuery>,
+) -> Result<Response, ApiError> {
+    let page = page.check()?;
+    let selection = query.select::<V, _, _>(Level::Full)?;
+    let records = state.orders.list(&scope_of(&caller.user), &page).await?;
+    view::page(&records.views(|record| V::view(record, &state)), &selection)
+}
+
+async fn show<V: Shape<Record<Order>, State>>(
+    AxumState(state): AxumState<State>,
+    caller: Caller,
+    PathId(id): PathId,
+    Query(query): Query<ViewQuery>,
+) -> Result<Response, ApiError> {
+    let selection = query.select::<V, _, _>(Level::Full)?;
+    let unknown = || ApiError::not_found(format!("There is no order {id}."));
+    let record = state.orders.get(&scope_of(&caller.user), &id).await?.ok_or_else(unknown)?;
+    let view = V::view(&record, &state).ok_or_else(unknown)?;
+    let mut response = view::one(&view, &selection)?;
+    response.headers_mut().insert(ETAG, etag(record.version));
+    Ok(response)
+}
+
+/// A new order with an id that the server makes.
+async fn create<V: Shape<Record<Order>, State>>(
+    AxumState(state): AxumState<State>,
+    caller: Caller,
+    Query(query): Query<ViewQuery>,
+    Json(draft): Json<OrderDraft>,
+) -> Result<Response, ApiError> {
+    let selection = query.select_after_write::<V, _, _>()?;
+    let id = Id::generate();
+    let written = write::put(&state, &caller.user, &id, write::absent(), &draft).await;
+    stored::<V>(&state, &id, written, &selection)
+}
+
+/// Creates (`version` 0, or `If-None-Match: *`) or replaces an order under an id that the client makes.
+async fn replace<V: Shape<Record<Order>, State>>(
+    AxumState(state): AxumState<State>,
+    caller: Caller,
+    PathId(id): PathId,
+    preconditions: Preconditions,
+    Query(query): Query<ViewQuery>,
+    Json(body): Json<Map<String, Value>>,
+) -> Result<Response, ApiError> {
+    let selection = query.select_after_write::<V, _, _>()?;
+    let edit = Edit::of(body, Some(&id))?;
+    let draft: OrderDraft = edit.parse()?;
+    let expected = preconditions.require(edit.version)?;
+    let written = write::put(&state, &caller.user, &id, expected, &draft).await;
+    stored::<V>(&state, &id, written, &selection)
+}
+
+async fn edit<V: Shape<Record<Order>, State>>(
+    AxumState(state): AxumState<State>,
+    caller: Caller,
+    PathId(id): PathId,
+    preconditions: Preconditions,
+    Query(query): Query<ViewQuery>,
+    MergePatch(patch): MergePatch,
+) -> Result<Response, ApiError> {
+    let selection = query.select_after_write::<V, _, _>()?;
+    let edit = Edit::of(patch, Some(&id))?;
+    let expected = preconditions.require(edit.version)?;
+    let written = write::patch(&state, &caller.user, &id, expected, &edit).await;
+    stored::<V>(&state, &id, written, &selection)
+}
+
+async fn remove<V: Shape<Record<Order>, State>>(
+    AxumState(state): AxumState<State>,
+    caller: Caller,
+    PathId(id): PathId,
+    preconditions: Preconditions,
+    Query(query): Query<ViewQuery>,
+) -> Result<Response, ApiError> {
+    let selection = query.select_after_write::<V, _, _>()?;
+    let expected = preconditions.join(None)?;
+    let outcome = write::delete(&state, &caller.user, &id, expected).await.map_err(refusal::<V>(&state, &id, &selection))?;
+    let version = outcome.record.map_or(0, |record| record.version);
+    view::json(StatusCode::OK, &Deleted::new(&id, version))
+}
+
+/// The answer to a write: the whole stored order, 201 with its place when it is new.
+fn stored<V: Shape<Record<Order>, State>>(
+    state: &State,
+    id: &Id,
+    written: Result<Outcome<Order>, Refused>,
+    selection: &Selection,
+) -> Result<Response, ApiError> {
+    let outcome = written.map_err(refusal::<V>(state, id, selection))?;
+    let record = outcome.record.ok_or_else(|| ApiError::internal("a write left no order behind"))?;
+    let mut response = view::one(&V::view(&record, state), selection)?;
+    if outcome.applied && record.version == 1 {
+        *response.status_mut() = StatusCode::CREATED;
+        let place = format!("/api/{}/orders/{id}", V::VERSION.as_str());
+        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&place).map_err(ApiError::internal)?);
+    }
+    response.headers_mut().insert(ETAG, etag(record.version));
+    Ok(response)
+}
+
+/// Turns a refused write into its error, with the server's copy in the caller's own view.
+fn refusal<V: Shape<Record<Order>, State>>(
+    state: &State,
+    id: &Id,
+    selection: &Selection,
+) -> impl Fn(Refused) -> ApiError {
+    move |refused| match refused {
+        Refused::Error(error) => error,
+        Refused::Conflict(expected, current) => {
+            let version = current.as_ref().map_or(0, |record| record.version);
+            let shown = match current.as_ref().and_then(|record| V::view(record, &state)) {
+                Some(order) => view::value(&order, selection),
+                None => Ok(json!(Deleted::new(id, version))),
+            };
+            shown.map_or_else(|error| error, |current| expected.refuse(version, &current))
+        }
+    }
+}

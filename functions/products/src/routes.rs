@@ -1,0 +1,87 @@
+//! The routes of products. They are public: a token changes nothing.
+
+use axum::{Router, extract::State as AxumState, response::Response, routing::get};
+use http::header::ETAG;
+use serde::Deserialize;
+use shared::{
+    ApiError,
+    config::ConfigError,
+    delta::Record,
+    http::{
+        context::{V1, V2},
+        extract::{PathId, Query},
+        page::PageQuery,
+        precondition::etag,
+        view::{self, Shape, ViewQuery},
+    },
+    image::Images,
+    runtime::App,
+    slim::Level,
+};
+
+use crate::{model::Product, store::Products};
+
+/// What the routes work with.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The table.
+    pub products: Products,
+    /// Addresses of photos.
+    pub images: Images,
+}
+
+impl State {
+    /// Reads `PRODUCTS_TABLE` and `IMAGES_URL`.
+    ///
+    /// # Errors
+    /// When `PRODUCTS_TABLE` is not set.
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        let products = Products::new(app.aws.dynamodb.clone(), app.env.required("PRODUCTS_TABLE")?);
+        Ok(Self { products, images: Images::from_env(&app.env) })
+    }
+}
+
+/// `GET /api/{v1,v2}/products` and `GET /api/{v1,v2}/products/{id}`.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/api/v1/products", get(list::<V1>))
+        .route("/api/v2/products", get(list::<V2>))
+        .route("/api/v1/products/{id}", get(show::<V1>))
+        .route("/api/v2/products/{id}", get(show::<V2>))
+        .with_state(state)
+}
+
+#[derive(Debug, Deserialize)]
+struct Filter {
+    category: Option<String>,
+}
+
+async fn list<V: Shape<Record<Product>, State>>(
+    AxumState(state): AxumState<State>,
+    Query(filter): Query<Filter>,
+    Query(page): Query<PageQuery>,
+    Query(query): Query<ViewQuery>,
+) -> Result<Response, ApiError> {
+    let category = filter.category.as_deref();
+    if category.is_some_and(|name| name.is_empty() || name.len() > 64) {
+        return Err(ApiError::validation("category", "must have 1 to 64 bytes"));
+    }
+    let page = page.check()?;
+    let selection = query.select::<V, _, _>(Level::Full)?;
+    let records = state.products.list(category, &page).await?;
+    view::page(&records.views(|record| V::view(record, &state)), &selection)
+}
+
+async fn show<V: Shape<Record<Product>, State>>(
+    AxumState(state): AxumState<State>,
+    PathId(id): PathId,
+    Query(query): Query<ViewQuery>,
+) -> Result<Response, ApiError> {
+    let unknown = || ApiError::not_found(format!("There is no product {id}."));
+    let selection = query.select::<V, _, _>(Level::Full)?;
+    let record = state.products.get(&id).await?.ok_or_else(unknown)?;
+    let view = V::view(&record, &state).ok_or_else(unknown)?;
+    let mut response = view::one(&view, &selection)?;
+    response.headers_mut().insert(ETAG, etag(record.version));
+    Ok(response)
+}

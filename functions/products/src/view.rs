@@ -1,0 +1,127 @@
+//! A product as clients see it.
+
+use jiff::Timestamp;
+use shared::{
+    delta::Record,
+    http::{
+        context::{V1, V2},
+        view::Shape,
+    },
+    image::ImageView,
+    slim::Slim,
+    values::Money,
+};
+
+use crate::{State, model::Product};
+
+/// Version 1: flat price, images as addresses.
+#[derive(Debug, Slim)]
+pub struct ProductV1<'a> {
+    id: &'a str,
+    name: &'a str,
+    thumbnail: String,
+    #[slim(detail)]
+    full_image: String,
+    #[slim(detail)]
+    price: i64,
+    #[slim(detail)]
+    currency: &'a str,
+    #[slim(full)]
+    category: &'a str,
+    #[slim(full)]
+    description: &'a str,
+    #[slim(full)]
+    brand: &'a str,
+    #[slim(full)]
+    sku: &'a str,
+    #[slim(full)]
+    stock: u32,
+    #[slim(full)]
+    tags: &'a [String],
+    #[slim(full)]
+    updated_at: Timestamp,
+}
+
+/// Version 2: money as an object, the image in sizes, and the version for sync.
+#[derive(Debug, Slim)]
+pub struct ProductV2<'a> {
+    id: &'a str,
+    name: &'a str,
+    #[slim(nested)]
+    image: ImageView,
+    #[slim(detail)]
+    version: u64,
+    #[slim(detail, nested)]
+    price: &'a Money,
+    #[slim(detail)]
+    category: &'a str,
+    #[slim(detail)]
+    rating_tenths: Option<u8>,
+    #[slim(detail)]
+    in_stock: bool,
+    #[slim(full)]
+    description: &'a str,
+    #[slim(full)]
+    brand: &'a str,
+    #[slim(full)]
+    sku: &'a str,
+    #[slim(full)]
+    stock: u32,
+    #[slim(full)]
+    weight_grams: u32,
+    #[slim(full)]
+    tags: &'a [String],
+    #[slim(full)]
+    created_at: Timestamp,
+    #[slim(full)]
+    updated_at: Timestamp,
+}
+
+impl Shape<Record<Product>, State> for V1 {
+    type View<'a> = ProductV1<'a>;
+
+    fn view<'a>(record: &'a Record<Product>, state: &State) -> Option<ProductV1<'a>> {
+        let product = record.value.as_ref()?;
+        Some(ProductV1 {
+            id: record.id.as_str(),
+            name: &product.name,
+            thumbnail: state.images.thumbnail(&product.image),
+            full_image: state.images.original(&product.image),
+            price: product.price.amount,
+            currency: &product.price.currency,
+            category: &product.category,
+            description: &product.description,
+            brand: &product.brand,
+            sku: &product.sku,
+            stock: product.stock,
+            tags: &product.tags,
+            updated_at: product.updated_at,
+        })
+    }
+}
+
+impl Shape<Record<Product>, State> for V2 {
+    type View<'a> = ProductV2<'a>;
+
+    fn view<'a>(record: &'a Record<Product>, state: &State) -> Option<ProductV2<'a>> {
+        let product = record.value.as_ref()?;
+        Some(ProductV2 {
+            id: record.id.as_str(),
+            name: &product.name,
+            image: state.images.view(&product.image),
+            version: record.version,
+            price: &product.price,
+            category: &product.category,
+            rating_tenths: product.rating_tenths,
+            in_stock: product.stock > 0,
+            description: &product.description,
+            brand: &product.brand,
+            sku: &product.sku,
+            stock: product.stock,
+            weight_grams: product.weight_grams,
+            tags: &product.tags,
+            created_at: product.created_at,
+            updated_at: product.updated_at,
+        })
+    }
+}

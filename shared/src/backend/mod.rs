@@ -1,0 +1,4 @@
+//! Where data comes from: DynamoDB and HTTP upstreams.
+
+pub mod dynamo;
+pub mod upstream;

@@ -1,0 +1,267 @@
+//! Settings, read once at the start. Nothing else in the project reads the environment.
+
+use std::{collections::HashMap, fmt::Display, str::FromStr, sync::Arc, time::Duration};
+
+use jsonwebtoken::Algorithm;
+
+/// The shortest JWT secret that is accepted, in bytes: the hash's own length (RFC 7518, section 3.2).
+pub const MIN_SECRET_BYTES: usize = 32;
+
+/// A setting that is missing or wrong. The sentence names the variable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {problem}")]
+pub struct ConfigError {
+    name: String,
+    problem: String,
+}
+
+impl ConfigError {
+    /// `problem` completes a sentence that starts with the variable's name.
+    pub fn new(name: &str, problem: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), problem: problem.into() }
+    }
+}
+
+/// A snapshot of environment variables. An empty value counts as absent.
+#[derive(Clone, Debug, Default)]
+pub struct Env(HashMap<String, String>);
+
+impl Env {
+    /// The variables of this process.
+    pub fn of_process() -> Self {
+        Self::from_iter(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
+    }
+
+    /// A value, if there is one.
+    pub fn optional(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A value that the start cannot do without.
+    ///
+    /// # Errors
+    /// When the variable is not set.
+    pub fn required(&self, name: &str) -> Result<&str, ConfigError> {
+        self.optional(name).ok_or_else(|| ConfigError::new(name, "is not set"))
+    }
+
+    /// A parsed value, or the default when the variable is not set.
+    ///
+    /// # Errors
+    /// When the value does not parse.
+    pub fn parsed<T: FromStr<Err: Display>>(&self, name: &str, default: T) -> Result<T, ConfigError> {
+        self.optional(name).map_or(Ok(default), |text| {
+            text.parse().map_err(|why| ConfigError::new(name, format!("is {text:?}, which is not valid: {why}")))
+        })
+    }
+
+    fn millis(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
+        match self.parsed(name, default)? {
+            0 => Err(ConfigError::new(name, "is 0; it must be at least 1 (milliseconds)")),
+            millis => Ok(Duration::from_millis(millis)),
+        }
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+    }
+}
+
+/// Time limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `REQUEST_TIMEOUT_MS` (8000): a whole request.
+    pub request: Duration,
+    /// `DEADLINE_MARGIN_MS` (250): how far ahead of the platform's deadline the service answers TIMEOUT itself.
+    pub deadline_margin: Duration,
+    /// `STORE_TIMEOUT_MS` (2000): one store operation, retries included.
+    pub store: Duration,
+    /// `STORE_ATTEMPT_TIMEOUT_MS` (800): one attempt of a store operation.
+    pub store_attempt: Duration,
+}
+
+/// Where the keys come from that verify tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub enum JwtKeys {
+    /// `JWT_SECRET`: an HS256 secret given directly (local development; ECS injects it from Secrets Manager).
+    Secret(String),
+    /// `JWT_SECRET_ID`: an HS256 secret's name or ARN in Secrets Manager.
+    SecretId(String),
+    /// `JWT_JWKS_URL` with `JWT_ALGORITHM` (RS256 or ES256): the public keys of an identity provider.
+    Jwks {
+        /// `https://…/.well-known/jwks.json`
+        url: String,
+        /// The one algorithm that is accepted.
+        algorithm: Algorithm,
+    },
+}
+
+/// Never shows a secret, so that a settings dump can be logged.
+impl std::fmt::Debug for JwtKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Secret(_) => f.write_str("Secret(…)"),
+            Self::SecretId(id) => f.debug_tuple("SecretId").field(id).finish(),
+            Self::Jwks { url, algorithm } => {
+                f.debug_struct("Jwks").field("url", url).field("algorithm", algorithm).finish()
+            }
+        }
+    }
+}
+
+/// What a token must say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtConfig {
+    /// Where the keys come from.
+    pub keys: JwtKeys,
+    /// `JWT_ISSUER`: the `iss` that is accepted.
+    pub issuer: String,
+    /// `JWT_AUDIENCE`: the `aud` that is accepted.
+    pub audience: String,
+}
+
+/// The settings that every function and the container share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Token verification.
+    pub jwt: JwtConfig,
+    /// Time limits.
+    pub limits: Limits,
+    /// `DOCS_URL`: base of the links in error bodies, without a trailing slash.
+    pub docs_url: Arc<str>,
+    /// `BASE_PATH`: a custom domain's base-path mapping that API Gateway leaves in the path, for example `/mobile`.
+    pub base_path: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks every setting.
+    ///
+    /// # Errors
+    /// The first setting that is missing or wrong.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let limits = Limits {
+            request: env.millis("REQUEST_TIMEOUT_MS", 8000)?,
+            deadline_margin: env.millis("DEADLINE_MARGIN_MS", 250)?,
+            store: env.millis("STORE_TIMEOUT_MS", 2000)?,
+            store_attempt: env.millis("STORE_ATTEMPT_TIMEOUT_MS", 800)?,
+        };
+        let docs_url = env.optional("DOCS_URL").unwrap_or("https://docs.example.com/mobile-bff");
+        Ok(Self {
+            jwt: JwtConfig::from_env(env)?,
+            limits,
+            docs_url: docs_url.trim_end_matches('/').into(),
+            base_path: base_path(env)?,
+        })
+    }
+}
+
+fn base_path(env: &Env) -> Result<Option<String>, ConfigError> {
+    let name = "BASE_PATH";
+    match env.optional(name) {
+        None | Some("/") => Ok(None),
+        Some(path) if path.starts_with('/') && !path.ends_with('/') => Ok(Some(path.to_owned())),
+        Some(path) => Err(ConfigError::new(name, format!("is {path:?}; it must start with a slash and not end with one"))),
+    }
+}
+
+impl JwtConfig {
+    fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self {
+            keys: JwtKeys::from_env(env)?,
+            issuer: env.required("JWT_ISSUER")?.to_owned(),
+            audience: env.required("JWT_AUDIENCE")?.to_owned(),
+        })
+    }
+}
+
+impl JwtKeys {
+    fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let sources = ["JWT_SECRET", "JWT_SECRET_ID", "JWT_JWKS_URL"].map(|name| env.optional(name));
+        match sources {
+            [Some(secret), None, None] => {
+                check_secret(secret).map_err(|problem| ConfigError::new("JWT_SECRET", problem))?;
+                Ok(Self::Secret(secret.to_owned()))
+            }
+            [None, Some(id), None] => Ok(Self::SecretId(id.to_owned())),
+            [None, None, Some(url)] => {
+                let algorithm = match env.required("JWT_ALGORITHM")? {
+                    "RS256" => Algorithm::RS256,
+                    "ES256" => Algorithm::ES256,
+                    other => {
+                        let problem = format!("is {other:?}; with JWT_JWKS_URL it must be RS256 or ES256");
+                        return Err(ConfigError::new("JWT_ALGORITHM", problem));
+                    }
+                };
+                Ok(Self::Jwks { url: url.to_owned(), algorithm })
+            }
+            [None, None, None] => Err(ConfigError::new("JWT_SECRET", "is not set, nor is JWT_SECRET_ID or JWT_JWKS_URL")),
+            _ => Err(ConfigError::new("JWT_SECRET", "and JWT_SECRET_ID and JWT_JWKS_URL exclude each other; set one")),
+        }
+    }
+}
+
+/// Refuses a secret that is shorter than the hash it keys.
+///
+/// # Errors
+/// A phrase that completes a sentence about the secret; it never contains the secret.
+pub fn check_secret(secret: &str) -> Result<(), String> {
+    match secret.len() {
+        MIN_SECRET_BYTES.. => Ok(()),
+        len => Err(format!("has {len} bytes; HS256 needs at least {MIN_SECRET_BYTES}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 3] = [
+        ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("JWT_ISSUER", "https://id.example.com"),
+        ("JWT_AUDIENCE", "mobile"),
+    ];
+
+    fn with(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_env(&GOOD.iter().chain(changes).copied().collect())
+    }
+
+    #[test]
+    fn defaults_suffice() {
+        let config = with(&[]).expect("valid");
+        assert_eq!(config.limits.request, Duration::from_secs(8));
+        assert_eq!(config.base_path, None);
+    }
+
+    #[test]
+    fn every_wrong_value_is_named() {
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[("JWT_SECRET", "short")], "JWT_SECRET has 5 bytes; HS256 needs at least 32"),
+            (&[("JWT_SECRET", "")], "JWT_SECRET is not set, nor is JWT_SECRET_ID or JWT_JWKS_URL"),
+            (&[("JWT_SECRET_ID", "x")], "JWT_SECRET and JWT_SECRET_ID and JWT_JWKS_URL exclude each other; set one"),
+            (&[("JWT_SECRET", ""), ("JWT_JWKS_URL", "https://x")], "JWT_ALGORITHM is not set"),
+            (
+                &[("JWT_SECRET", ""), ("JWT_JWKS_URL", "https://x"), ("JWT_ALGORITHM", "HS256")],
+                "JWT_ALGORITHM is \"HS256\"; with JWT_JWKS_URL it must be RS256 or ES256",
+            ),
+            (&[("JWT_ISSUER", "")], "JWT_ISSUER is not set"),
+            (&[("JWT_AUDIENCE", "")], "JWT_AUDIENCE is not set"),
+            (&[("STORE_TIMEOUT_MS", "0")], "STORE_TIMEOUT_MS is 0; it must be at least 1 (milliseconds)"),
+            (
+                &[("REQUEST_TIMEOUT_MS", "soon")],
+                "REQUEST_TIMEOUT_MS is \"soon\", which is not valid: invalid digit found in string",
+            ),
+            (&[("BASE_PATH", "mobile/")], "BASE_PATH is \"mobile/\"; it must start with a slash and not end with one"),
+        ];
+        for (changes, sentence) in cases {
+            assert_eq!(with(changes).expect_err(sentence).to_string(), *sentence);
+        }
+    }
+
+    #[test]
+    fn debug_output_hides_the_secret() {
+        let shown = format!("{:?}", with(&[]).expect("valid"));
+        assert!(!shown.contains("0123456789abcdef"), "{shown}");
+    }
+}

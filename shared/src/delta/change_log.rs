@@ -1,0 +1,360 @@
+//! Reading rows, and writing row, log entry and head in one transaction.
+
+use std::{marker::PhantomData, time::Duration};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::SdkError,
+    operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
+    types::{
+        CancellationReason, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem,
+        Update,
+    },
+};
+use jiff::Timestamp;
+
+use super::{
+    Entity, Record,
+    schema::{HEAD, Item, integer, log_key, number, row_key, text},
+};
+use crate::{
+    Id,
+    backend::dynamo::{is_throttling, store_error},
+    error::ApiError,
+    http::page::{Page, PageRequest, cursor_after},
+};
+
+/// How often a write tries when others write to the same scope.
+const ATTEMPTS: u32 = 8;
+/// First ceiling of the pause between two tries; it doubles with each.
+const BACKOFF: Duration = Duration::from_millis(25);
+
+/// A table of scopes. Cheap to clone.
+#[derive(Debug)]
+pub struct ChangeLog<E> {
+    client: Client,
+    table: String,
+    entity: PhantomData<fn() -> E>,
+}
+
+impl<E> Clone for ChangeLog<E> {
+    fn clone(&self) -> Self {
+        Self { client: self.client.clone(), table: self.table.clone(), entity: PhantomData }
+    }
+}
+
+/// A secondary index whose partition key is one of [`Entity::index_attributes`] and whose sort key is `sk`.
+#[derive(Clone, Copy, Debug)]
+pub struct Index {
+    /// The index's name in the table.
+    pub name: &'static str,
+    /// The attribute that is its partition key.
+    pub attribute: &'static str,
+}
+
+/// What a write wants to happen to the row that it found.
+#[derive(Clone, Debug)]
+pub enum Change<E> {
+    /// Store this as the next version.
+    Put(E),
+    /// Leave a tombstone.
+    Delete,
+    /// Leave everything as it is.
+    Keep,
+}
+
+/// What a write left behind.
+#[derive(Clone, Debug)]
+pub struct Outcome<E> {
+    /// The row as it now is; `None` when there is none and the write left it so.
+    pub record: Option<Record<E>>,
+    /// Whether this write made a new version.
+    pub applied: bool,
+}
+
+/// What a write starts from.
+struct Found<E> {
+    row: Option<Record<E>>,
+    /// Last number of the scope's log; 0 before the first write.
+    seq: u64,
+}
+
+/// How one item of a refused transaction fared.
+enum Check {
+    /// Its condition held.
+    Held,
+    /// Its condition failed, and the store returned what is there.
+    Found(Item),
+    /// Its condition failed, and the store returned nothing: not every store does, and there may be nothing.
+    Unknown,
+}
+
+/// Why a transaction did nothing.
+enum Refusal {
+    /// Row or head are not what was read.
+    Stale { head: Check, row: Check },
+    /// Another transaction held one of the items.
+    Contended,
+}
+
+impl<E: Entity> ChangeLog<E> {
+    /// A change log on a table with the keys `pk` and `sk`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into(), entity: PhantomData }
+    }
+
+    /// The current row, tombstones included.
+    ///
+    /// # Errors
+    /// When the store fails, see [`store_error`].
+    pub async fn get(&self, scope: &str, id: &Id) -> Result<Option<Record<E>>, ApiError> {
+        let item = self.item(scope, row_key(id)).await?;
+        item.as_ref().map(Record::from_item).transpose()
+    }
+
+    async fn item(&self, scope: &str, sort_key: String) -> Result<Option<Item>, ApiError> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let answer = request.key("pk", text(scope)).key("sk", text(sort_key)).send().await.map_err(store_error)?;
+        Ok(answer.item)
+    }
+
+    /// The live rows of a scope by descending id, so that ids made by the server come newest first.
+    ///
+    /// A page may be short of its limit while it has a cursor: deleted rows are passed over.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list(&self, scope: &str, page: &PageRequest) -> Result<Page<Record<E>>, ApiError> {
+        self.page(self.query("pk", scope).consistent_read(true), page).await
+    }
+
+    /// Like [`list`](Self::list), over a secondary index: the rows whose attribute has this value. Index reads are
+    /// eventually consistent.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list_by(&self, index: Index, value: &str, page: &PageRequest) -> Result<Page<Record<E>>, ApiError> {
+        self.page(self.query(index.attribute, value).index_name(index.name), page).await
+    }
+
+    fn query(&self, key: &str, value: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#key = :key AND sk BETWEEN :first AND :last")
+            .expression_attribute_names("#key", key)
+            .expression_attribute_values(":key", text(value))
+            .scan_index_forward(false)
+    }
+
+    async fn page(&self, query: QueryFluentBuilder, page: &PageRequest) -> Result<Page<Record<E>>, ApiError> {
+        let limit = usize::from(page.limit);
+        let answer = query
+            .expression_attribute_values(":first", text("O#"))
+            // '$' follows '#': an upper bound above every row.
+            .expression_attribute_values(":last", text(page.after.as_ref().map_or_else(|| "O$".into(), row_key)))
+            // One for the row of the cursor, which the range includes, and one to see whether there is more.
+            .limit(i32::from(page.limit) + 2)
+            .send()
+            .await
+            .map_err(store_error)?;
+        let more_stored = answer.last_evaluated_key.is_some();
+        let rows = answer.items.unwrap_or_default().iter().map(Record::from_item).collect::<Result<Vec<_>, _>>()?;
+        let mut rows: Vec<Record<E>> = rows.into_iter().filter(|row| page.after.as_ref() != Some(&row.id)).collect();
+        let more = more_stored || rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|row| cursor_after(&row.id));
+        rows.retain(|row| row.value.is_some());
+        Ok(Page { items: rows, next_cursor })
+    }
+
+    /// The entities that changed last, newest first, each once, without deleted ones; at most `limit`.
+    ///
+    /// Reads at most four log entries for each one asked for, so a scope where one entity changes all the time may
+    /// give fewer than it has.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recent(&self, scope: &str, limit: u16) -> Result<Vec<Record<E>>, ApiError> {
+        let query = self
+            .query("pk", scope)
+            .expression_attribute_values(":first", text(log_key(0)))
+            .expression_attribute_values(":last", text(log_key(u64::MAX)))
+            .limit(i32::from(limit) * 4);
+        let entries = query.send().await.map_err(store_error)?.items.unwrap_or_default();
+        let mut seen = std::collections::HashSet::new();
+        let mut recent = Vec::new();
+        for entry in &entries {
+            let record: Record<E> = Record::from_item(entry)?;
+            if seen.insert(record.id.clone()) && record.value.is_some() && recent.len() < usize::from(limit) {
+                recent.push(record);
+            }
+        }
+        Ok(recent)
+    }
+
+    /// Changes one row. `decide` sees the current row, and may see it again, changed, when another write came between.
+    ///
+    /// # Errors
+    /// What `decide` returns, unchanged; `UNAVAILABLE` when the scope is too busy; else when the store fails.
+    pub async fn write<R: From<ApiError>>(
+        &self,
+        scope: &str,
+        id: &Id,
+        mut decide: impl FnMut(Option<&Record<E>>) -> Result<Change<E>, R>,
+    ) -> Result<Outcome<E>, R> {
+        let mut found = self.find(scope, id).await?;
+        for attempt in 0..ATTEMPTS {
+            let value = match decide(found.row.as_ref())? {
+                Change::Put(entity) => Some(entity),
+                Change::Delete => None,
+                Change::Keep => return Ok(Outcome { record: found.row, applied: false }),
+            };
+            let version = found.row.as_ref().map_or(0, |row| row.version) + 1;
+            let record = Record { id: id.clone(), version, seq: found.seq + 1, value, at: now() };
+            match self.transact(scope, &found, &record).await? {
+                Ok(()) => return Ok(Outcome { record: Some(record), applied: true }),
+                Err(Refusal::Stale { head, row }) => found = self.refreshed(scope, id, found, head, row).await?,
+                Err(Refusal::Contended) => {
+                    tokio::time::sleep(full_jitter(attempt)).await;
+                    found = self.find(scope, id).await?;
+                }
+            }
+        }
+        Err(ApiError::unavailable(format!("the scope stayed contended for {ATTEMPTS} attempts")).into())
+    }
+
+    async fn find(&self, scope: &str, id: &Id) -> Result<Found<E>, ApiError> {
+        let (row, head) = tokio::try_join!(self.get(scope, id), self.item(scope, HEAD.to_owned()))?;
+        Ok(Found { row, seq: head.map_or(Ok(0), |head| integer(&head, "seq"))? })
+    }
+
+    /// Takes the images that came with the refusal, and reads again what did not come.
+    async fn refreshed(
+        &self,
+        scope: &str,
+        id: &Id,
+        found: Found<E>,
+        head: Check,
+        row: Check,
+    ) -> Result<Found<E>, ApiError> {
+        let seq = match head {
+            Check::Held => found.seq,
+            Check::Found(head) => integer(&head, "seq")?,
+            Check::Unknown => return self.find(scope, id).await,
+        };
+        let row = match row {
+            Check::Held => found.row,
+            Check::Found(row) => Some(Record::from_item(&row)?),
+            Check::Unknown => return self.find(scope, id).await,
+        };
+        Ok(Found { row, seq })
+    }
+
+    /// One transaction: the head moves on by one, the row takes its next version, the log gets its entry.
+    async fn transact(
+        &self,
+        scope: &str,
+        found: &Found<E>,
+        record: &Record<E>,
+    ) -> Result<Result<(), Refusal>, ApiError> {
+        let request = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().update(self.move_head(scope, found.seq, record)?).build())
+            .transact_items(TransactWriteItem::builder().put(self.put_row(scope, found.row.as_ref(), record)?).build())
+            .transact_items(TransactWriteItem::builder().put(self.append(scope, record)?).build());
+        match request.send().await {
+            Ok(_) => Ok(Ok(())),
+            Err(error) => match read_refusal(reasons(&error)) {
+                Some(refusal) => Ok(Err(refusal)),
+                None if reasons(&error).iter().filter_map(CancellationReason::code).any(is_throttling) => {
+                    Err(ApiError::unavailable(error))
+                }
+                None => Err(store_error(error)),
+            },
+        }
+    }
+
+    fn move_head(&self, scope: &str, seq: u64, record: &Record<E>) -> Result<Update, ApiError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(scope))
+            .key("sk", text(HEAD))
+            .update_expression(
+                "SET #seq = :next, #at = :at, #epoch = if_not_exists(#epoch, :epoch), #floor = if_not_exists(#floor, :zero)",
+            )
+            .expression_attribute_names("#seq", "seq")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_names("#epoch", "epoch")
+            .expression_attribute_names("#floor", "floor")
+            .expression_attribute_values(":next", number(record.seq))
+            .expression_attribute_values(":at", number(record.at.as_millisecond()))
+            .expression_attribute_values(":epoch", text(format!("{:016x}", fastrand::u64(..))))
+            .expression_attribute_values(":zero", number(0))
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        let update = if seq == 0 {
+            update.condition_expression("attribute_not_exists(pk)")
+        } else {
+            update.condition_expression("#seq = :seq").expression_attribute_values(":seq", number(seq))
+        };
+        update.build().map_err(ApiError::internal)
+    }
+
+    fn put_row(&self, scope: &str, old: Option<&Record<E>>, record: &Record<E>) -> Result<Put, ApiError> {
+        let put = self.put(record.row(scope)?);
+        let put = match old {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some(old) => put
+                .condition_expression("#version = :version")
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_values(":version", number(old.version)),
+        };
+        put.build().map_err(ApiError::internal)
+    }
+
+    fn append(&self, scope: &str, record: &Record<E>) -> Result<Put, ApiError> {
+        let put = self.put(record.log_entry(scope)?).condition_expression("attribute_not_exists(pk)");
+        put.build().map_err(ApiError::internal)
+    }
+
+    fn put(&self, item: Item) -> aws_sdk_dynamodb::types::builders::PutBuilder {
+        Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
+    }
+}
+
+/// The reasons of a cancelled transaction, in the order of its items; none for any other error.
+fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> &[CancellationReason] {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled.cancellation_reasons(),
+        _ => &[],
+    }
+}
+
+fn read_refusal(reasons: &[CancellationReason]) -> Option<Refusal> {
+    let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+    if reasons.iter().any(failed) {
+        let check = |index: usize| match reasons.get(index).filter(|reason| failed(reason)) {
+            None => Check::Held,
+            Some(reason) => reason.item().cloned().map_or(Check::Unknown, Check::Found),
+        };
+        return Some(Refusal::Stale { head: check(0), row: check(1) });
+    }
+    reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")).then_some(Refusal::Contended)
+}
+
+/// A pause between nothing and a ceiling that doubles: spreads those who collided (AWS Architecture Blog,
+/// "Exponential Backoff And Jitter").
+fn full_jitter(attempt: u32) -> Duration {
+    BACKOFF.saturating_mul(1 << attempt.min(6)).mul_f64(fastrand::f64())
+}
+
+/// The present, as precise as the store keeps it.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+

@@ -1,0 +1,26 @@
+//! Versioned rows with a gapless change log, on one DynamoDB table.
+//!
+//! Each *scope* (a user's orders, the public catalogue) is one partition: a row for each entity, a log entry for each
+//! change, and one head. A write changes all three in one transaction, so the log says exactly what the rows say, in an
+//! order that no clock decides. Anything that can say whether two of it have the same content is an [`Entity`].
+
+mod change_log;
+mod conflict;
+mod schema;
+
+pub use change_log::{Change, ChangeLog, Index, Outcome};
+pub use conflict::{Verdict, judge};
+pub use schema::{Item, Record, initial_items};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Something that is stored in versions.
+pub trait Entity: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// Whether a client would see no difference. Server-made fields, such as the time of the last change, do not count.
+    fn same_content(&self, other: &Self) -> bool;
+
+    /// Attributes of the row for secondary indexes, beside the entity itself.
+    fn index_attributes(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,368 @@
+//! The error model: one enum of codes, one struct, and the only place where an error becomes a response.
+//!
+//! A phone needs to know three things: what went wrong ([`Code`]), whether to try again (`retryable`) and when
+//! (`retryAfter`, which always comes with the `Retry-After` header). Version 1 answers `application/json`; version 2 and
+//! every path outside a version adds the members of RFC 9457 and answers `application/problem+json`.
+//!
+//! ```
+//! use shared::{ApiError, Code};
+//!
+//! let error = ApiError::not_found("There is no order o-1.");
+//! assert_eq!(error.code(), Code::NotFound);
+//! assert!(!error.code().facts().retryable);
+//! ```
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::http::context::{ApiVersion, RequestContext};
+
+type Source = Arc<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong, as a client program reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The request's path, query or body is not what the route takes.
+    ValidationError,
+    /// The `cursor` was not made by this route.
+    InvalidCursor,
+    /// No credentials, or credentials that do not verify.
+    Unauthenticated,
+    /// The token was good once.
+    TokenExpired,
+    /// Known caller, not allowed.
+    Forbidden,
+    /// No such resource, or not the caller's.
+    NotFound,
+    /// The path exists, the method does not; `Allow` lists those that do.
+    MethodNotAllowed,
+    /// The body's media type is not one that the route takes.
+    UnsupportedMediaType,
+    /// The body's `version` is not the current one; `details` holds the server's copy.
+    Conflict,
+    /// `If-Match` or `If-None-Match` did not hold; `details` holds the server's copy where there is one.
+    PreconditionFailed,
+    /// A write that needs a version came without one.
+    PreconditionRequired,
+    /// The body is larger than the route takes.
+    PayloadTooLarge,
+    /// The request target is longer than 8 KiB.
+    UriTooLong,
+    /// The request's headers are larger than 16 KiB in all.
+    HeadersTooLarge,
+    /// A fault of this service.
+    Internal,
+    /// A service or store behind this one failed.
+    BackendError,
+    /// The store is throttling, or this instance is overloaded.
+    Unavailable,
+    /// A deadline passed.
+    Timeout,
+}
+
+/// The fixed facts of a [`Code`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The code's name on the wire.
+    pub name: &'static str,
+    /// The title of RFC 9457.
+    pub title: &'static str,
+    /// Whether the same request can succeed later.
+    pub retryable: bool,
+    /// Seconds to wait before a retry, unless the error says otherwise.
+    pub retry_after: Option<u32>,
+}
+
+impl Code {
+    /// Every code, in the order of the documentation.
+    pub const ALL: &[Code] = &[
+        Code::ValidationError,
+        Code::InvalidCursor,
+        Code::Unauthenticated,
+        Code::TokenExpired,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::MethodNotAllowed,
+        Code::Conflict,
+        Code::PreconditionFailed,
+        Code::PayloadTooLarge,
+        Code::UriTooLong,
+        Code::UnsupportedMediaType,
+        Code::PreconditionRequired,
+        Code::HeadersTooLarge,
+        Code::Internal,
+        Code::BackendError,
+        Code::Unavailable,
+        Code::Timeout,
+    ];
+
+    /// Status, name, title and retry advice.
+    pub const fn facts(self) -> Facts {
+        use StatusCode as S;
+        let (status, name, title, retry_after) = match self {
+            Code::ValidationError => (S::BAD_REQUEST, "VALIDATION_ERROR", "Invalid request", None),
+            Code::InvalidCursor => (S::BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor", None),
+            Code::Unauthenticated => (S::UNAUTHORIZED, "UNAUTHENTICATED", "Not authenticated", None),
+            Code::TokenExpired => (S::UNAUTHORIZED, "TOKEN_EXPIRED", "Token expired", None),
+            Code::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden", None),
+            Code::NotFound => (S::NOT_FOUND, "NOT_FOUND", "Not found", None),
+            Code::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed", None),
+            Code::Conflict => (S::CONFLICT, "CONFLICT", "Conflict", None),
+            Code::PreconditionFailed => (S::PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed", None),
+            Code::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Body too large", None),
+            Code::UriTooLong => (S::URI_TOO_LONG, "URI_TOO_LONG", "Request target too long", None),
+            Code::UnsupportedMediaType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type", None)
+            }
+            Code::PreconditionRequired => {
+                (S::PRECONDITION_REQUIRED, "PRECONDITION_REQUIRED", "Precondition required", None)
+            }
+            Code::HeadersTooLarge => {
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "Headers too large", None)
+            }
+            Code::Internal => (S::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error", Some(5)),
+            Code::BackendError => (S::BAD_GATEWAY, "BACKEND_ERROR", "Backend unavailable", Some(30)),
+            Code::Unavailable => (S::SERVICE_UNAVAILABLE, "UNAVAILABLE", "Temporarily unavailable", Some(2)),
+            Code::Timeout => (S::GATEWAY_TIMEOUT, "TIMEOUT", "Timeout", Some(5)),
+        };
+        Facts { status, name, title, retryable: retry_after.is_some(), retry_after }
+    }
+}
+
+/// An error on its way to the client.
+///
+/// The message and the details are sent; the source is logged and never sent.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    code: Code,
+    message: String,
+    details: Option<Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    source: Option<Source>,
+}
+
+impl ApiError {
+    /// An error with a code and a sentence for the developer of the app.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: None, headers: Vec::new(), source: None }
+    }
+
+    /// 400: one field, one reason.
+    pub fn validation(field: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        let field = field.into();
+        let message = format!("{field}: {reason}");
+        let details = Value::Object(serde_json::Map::from_iter([(field, json!(reason.to_string()))]));
+        Self::new(Code::ValidationError, message).with_details(details)
+    }
+
+    /// 401 with the challenge of RFC 6750. `reason` is `None` when there were no credentials at all.
+    pub fn unauthenticated(reason: Option<&'static str>) -> Self {
+        let Some(reason) = reason else {
+            return Self::new(Code::Unauthenticated, "This route needs an Authorization header with a bearer token.")
+                .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        };
+        Self::new(Code::Unauthenticated, format!("The token was refused: {reason}.")).challenged(reason)
+    }
+
+    /// 401: the token is past its `exp`.
+    pub fn token_expired() -> Self {
+        Self::new(Code::TokenExpired, "The token has expired; get a new one and try again.").challenged("it has expired")
+    }
+
+    fn challenged(self, reason: &'static str) -> Self {
+        let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{reason}\"");
+        match HeaderValue::from_str(&challenge) {
+            Ok(value) => self.with_header(WWW_AUTHENTICATE, value),
+            Err(_) => self,
+        }
+    }
+
+    /// 403.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Code::Forbidden, message)
+    }
+
+    /// 404.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Code::NotFound, message)
+    }
+
+    /// 500. The cause is logged, not sent.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(Code::Internal, "Something went wrong on our side.").with_source(source)
+    }
+
+    /// 502. The cause is logged, not sent.
+    pub fn backend(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(Code::BackendError, "A service behind this one is unavailable.").with_source(source)
+    }
+
+    /// 503. The cause is logged, not sent.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(Code::Unavailable, "The service is busy; try again shortly.").with_source(source)
+    }
+
+    /// 504.
+    pub fn timeout() -> Self {
+        Self::new(Code::Timeout, "The request took too long.")
+    }
+
+    /// Adds the `details` member.
+    #[must_use]
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// Adds a response header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// What went wrong.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The sentence that is sent.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The chain of causes for the log, never for the client.
+    pub fn causes(&self) -> Option<String> {
+        let mut cause: Option<&dyn std::error::Error> = Some(self.source.as_deref()?);
+        let mut text = String::new();
+        while let Some(error) = cause {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Some(text)
+    }
+
+    /// The error that stands for a bare status, for a response that something outside our handlers made.
+    pub(crate) fn from_status(status: StatusCode) -> Self {
+        let code = Code::ALL.iter().copied().find(|code| code.facts().status == status).unwrap_or({
+            if status.is_server_error() { Code::Internal } else { Code::ValidationError }
+        });
+        Self::new(code, format!("{}.", code.facts().title))
+    }
+
+    /// The response as it leaves: body by the caller's API version, and the headers that belong to the error.
+    pub(crate) fn render(&self, context: &RequestContext, docs_url: &str) -> Response {
+        let facts = self.code.facts();
+        let retry_after = facts.retry_after;
+        let problem = (context.version() != Some(ApiVersion::V1)).then(|| Problem {
+            kind: format!("{docs_url}/errors#{}", facts.name.to_ascii_lowercase().replace('_', "-")),
+            title: facts.title,
+            status: facts.status.as_u16(),
+            detail: &self.message,
+            instance: context.path(),
+        });
+        let content_type = if problem.is_some() { "application/problem+json" } else { "application/json" };
+        let body = Body {
+            code: facts.name,
+            message: &self.message,
+            retryable: facts.retryable,
+            retry_after,
+            details: self.details.as_ref(),
+            request_id: context.request_id(),
+            problem,
+        };
+        // Strings and JSON values always serialise; an empty body would still carry status and headers.
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (facts.status, bytes).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
+        }
+        response
+    }
+}
+
+/// Leaves the body to the error layer of the stack, which knows the request's id, version and path.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.code.facts().status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    code: &'static str,
+    message: &'a str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a Value>,
+    request_id: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem<'a>>,
+}
+
+/// The members of RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_every_retry_has_a_wait() {
+        let names: HashSet<_> = Code::ALL.iter().map(|code| code.facts().name).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let facts = code.facts();
+            assert_eq!(facts.retryable, facts.retry_after.is_some(), "{code:?}");
+            assert_eq!(facts.retryable, facts.status.is_server_error(), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn causes_are_chained_for_the_log() {
+        let inner = std::io::Error::other("connection refused");
+        let error = ApiError::backend(inner);
+        assert_eq!(error.causes().as_deref(), Some("connection refused"));
+        assert!(!error.message().contains("refused"));
+    }
+}

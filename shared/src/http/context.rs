@@ -1,0 +1,144 @@
+//! Facts about the request that do not depend on the front door it came through.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use http::{HeaderMap, Uri};
+use uuid::Uuid;
+
+/// When the platform ends the request, whatever state it is in. A runtime adapter puts it into the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+/// The address of the client as the front door saw it. A runtime adapter puts it into the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddr(pub IpAddr);
+
+/// The platform's own id for the request. It becomes the request id when the client sends none.
+#[derive(Clone, Debug)]
+pub struct InvocationId(pub String);
+
+/// The version of the API that a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ApiVersion {
+    /// `/api/v1`
+    V1,
+    /// `/api/v2`
+    V2,
+}
+
+impl ApiVersion {
+    /// The version named by a path, if it names one.
+    pub fn of_path(path: &str) -> Option<Self> {
+        match path.strip_prefix("/api/")?.split('/').next()? {
+            "v1" => Some(Self::V1),
+            "v2" => Some(Self::V2),
+            _ => None,
+        }
+    }
+
+    /// `v1` or `v2`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+}
+
+/// Version 1 as a type, for handlers that are generic over the version.
+#[derive(Clone, Copy, Debug)]
+pub struct V1;
+
+/// Version 2 as a type.
+#[derive(Clone, Copy, Debug)]
+pub struct V2;
+
+/// A version as a type.
+pub trait Version: Send + Sync + 'static {
+    /// The version as a value.
+    const VERSION: ApiVersion;
+}
+
+impl Version for V1 {
+    const VERSION: ApiVersion = ApiVersion::V1;
+}
+
+impl Version for V2 {
+    const VERSION: ApiVersion = ApiVersion::V2;
+}
+
+/// Identity of one request: the id that log, response header and error body share, the path, the API version.
+#[derive(Clone, Debug)]
+pub struct RequestContext(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    request_id: String,
+    path: String,
+    version: Option<ApiVersion>,
+}
+
+impl RequestContext {
+    /// Takes the client's `X-Request-Id` if it is sane, else the platform's id, else a new UUID.
+    pub(crate) fn new(headers: &HeaderMap, uri: &Uri, invocation: Option<&InvocationId>) -> Self {
+        let request_id = headers
+            .get("x-request-id")
+            .and_then(|value| value.to_str().ok())
+            .filter(|id| is_sane(id))
+            .map(str::to_owned)
+            .or_else(|| invocation.map(|InvocationId(id)| id.clone()).filter(|id| is_sane(id)))
+            .unwrap_or_else(|| Uuid::new_v4().to_string());
+        let path = uri.path().to_owned();
+        let version = ApiVersion::of_path(&path);
+        Self(Arc::new(Inner { request_id, path, version }))
+    }
+
+    /// The id of this request.
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// The request's path, without the query.
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// The version that the path names.
+    pub fn version(&self) -> Option<ApiVersion> {
+        self.0.version
+    }
+}
+
+/// An id goes into logs and headers: short, and without anything that could end a line or a field.
+fn is_sane(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:=".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_comes_from_the_path_at_a_segment_boundary() {
+        assert_eq!(ApiVersion::of_path("/api/v1/users/a"), Some(ApiVersion::V1));
+        assert_eq!(ApiVersion::of_path("/api/v2"), Some(ApiVersion::V2));
+        for none in ["/api/v10/users", "/health", "/v1/users", "/api/"] {
+            assert_eq!(ApiVersion::of_path(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_strange_request_id_is_replaced() {
+        let uri = Uri::from_static("/health");
+        let with = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static("x-request-id"),
+                http::HeaderValue::from_static(value),
+            )]);
+            RequestContext::new(&headers, &uri, Some(&InvocationId("platform".into()))).request_id().to_owned()
+        };
+        assert_eq!(with("phone-1"), "phone-1");
+        assert_eq!(with("two words"), "platform");
+        assert_eq!(with(""), "platform");
+    }
+}

@@ -1,0 +1,110 @@
+//! Extractors whose refusals are in the error model: [`PathId`], [`Query`], [`Json`] and [`MergePatch`].
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, RawPathParams, Request, rejection::BytesRejection},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::CONTENT_TYPE,
+    request::Parts,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::json;
+use crate::{
+    Id,
+    error::{ApiError, Code},
+};
+
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
+/// The `{id}` of the path.
+#[derive(Debug)]
+pub struct PathId(pub Id);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::validation("id", "is not valid UTF-8"))?;
+        let raw = params.iter().find_map(|(name, value)| (name == "id").then_some(value)).unwrap_or_default();
+        raw.parse().map(Self).map_err(|why| ApiError::validation("id", why))
+    }
+}
+
+/// The query string. Parameters that the route does not know are ignored; a known one that is repeated is refused.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        json::from_query(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+/// A JSON body of `Content-Type: application/json`.
+///
+/// Limits: the route's body limit, depth 32, 500 elements an array. An error names the field.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let accepted = ["application/json"];
+        let bytes = body(request, state, ACCEPT_POST, &accepted).await?;
+        json::from_slice(&bytes).map(Self)
+    }
+}
+
+/// A JSON merge patch (RFC 7396): `application/merge-patch+json`, or plain `application/json`, which is all that some
+/// HTTP libraries of phones send.
+#[derive(Debug)]
+pub struct MergePatch(pub serde_json::Map<String, Value>);
+
+impl<S: Send + Sync> FromRequest<S> for MergePatch {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let accepted = ["application/merge-patch+json", "application/json"];
+        let bytes = body(request, state, ACCEPT_PATCH, &accepted).await?;
+        json::from_slice(&bytes).map(Self)
+    }
+}
+
+async fn body<S: Send + Sync>(
+    request: Request,
+    state: &S,
+    accept_header: HeaderName,
+    accepted: &[&'static str],
+) -> Result<Bytes, ApiError> {
+    if !accepted.contains(&media_type(request.headers()).as_str()) {
+        let list = accepted.join(", ");
+        let error = ApiError::new(Code::UnsupportedMediaType, format!("The body must be {list}."));
+        return Err(match HeaderValue::from_str(&list) {
+            Ok(value) => error.with_header(accept_header, value),
+            Err(_) => error,
+        });
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(error) if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(Code::PayloadTooLarge, "The body is larger than this route takes.")
+        }
+        // The connection broke or the body was cut: nothing was read, nothing was done.
+        other => ApiError::validation("body", "did not arrive whole").with_source(other),
+    })
+}
+
+/// The media type without parameters, in lower case; empty when there is none.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}

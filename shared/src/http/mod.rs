@@ -1,0 +1,11 @@
+//! The HTTP layer that every route group shares: the middleware stack, extractors, authentication and preconditions.
+
+pub mod auth;
+pub mod context;
+pub mod edit;
+pub mod extract;
+pub mod json;
+pub mod page;
+pub mod precondition;
+pub mod stack;
+pub mod view;

@@ -1,0 +1,210 @@
+//! The one middleware stack, in its one order.
+
+use std::{any::Any, sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{
+    HeaderName, HeaderValue,
+    header::{
+        AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{
+    auth::{Auth, Identity},
+    context::{Deadline, InvocationId, RequestContext},
+};
+use crate::{
+    config::Limits,
+    error::{ApiError, Code},
+};
+
+/// Largest request body, in bytes, unless a route sets its own.
+pub const BODY_LIMIT: usize = 64 * 1024;
+/// Largest request target, in bytes.
+const URI_LIMIT: usize = 8 * 1024;
+/// Largest total of header names and values, in bytes.
+const HEADERS_LIMIT: usize = 16 * 1024;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the stack needs besides the routes.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// Verifies bearer tokens.
+    pub auth: Auth,
+    /// Time limits.
+    pub limits: Limits,
+    /// Where the documentation of the error codes lives, without a trailing slash.
+    pub docs_url: Arc<str>,
+}
+
+impl Stack {
+    /// Wraps route groups into the complete service.
+    ///
+    /// A layer that is added later stands further out. From the outside in:
+    ///
+    /// 1. `identify`: everything below logs and answers with the request's id.
+    /// 2. `log`: one line a request; outside all that can change status or size.
+    /// 3. `common_headers`: on every answer, errors included.
+    /// 4. `render_errors`: the only place that gives an error its body; outside all that can fail.
+    /// 5. panic: becomes an error like any other; inside 4 so that it gets a body.
+    /// 6. `refuse_oversized`: before any work is done for the request.
+    /// 7. `deadline`: bounds authentication and handler alike.
+    /// 8. `authenticate`: verifies once; handlers and later layers read the result.
+    /// 9. body limit: read by the extractors.
+    pub fn wrap(self, routes: Router) -> Router {
+        Router::new()
+            .route("/health", get(health))
+            .merge(routes)
+            .fallback(unknown_route)
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .layer(from_fn_with_state(self.auth, authenticate))
+            .layer(from_fn_with_state(self.limits, deadline))
+            .layer(from_fn(refuse_oversized))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn_with_state(self.docs_url, render_errors))
+            .layer(from_fn(common_headers))
+            .layer(from_fn(log))
+            .layer(from_fn(identify))
+    }
+}
+
+async fn health() -> Response {
+    axum::Json(json!({ "status": "ok" })).into_response()
+}
+
+async fn unknown_route() -> ApiError {
+    ApiError::not_found("There is no such route.")
+}
+
+/// axum adds the `Allow` header.
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(Code::MethodNotAllowed, "This route exists, but not with this method; see the Allow header.")
+}
+
+async fn identify(mut request: Request, next: Next) -> Response {
+    let invocation = request.extensions().get::<InvocationId>();
+    let context = RequestContext::new(request.headers(), request.uri(), invocation);
+    request.extensions_mut().insert(context.clone());
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(context);
+    response
+}
+
+async fn log(request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let method = request.method().clone();
+    let context = request.extensions().get::<RequestContext>().cloned();
+    // The template, not the path: a path holds ids.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+
+    let response = next.run(request).await;
+
+    let error = response.extensions().get::<ApiError>();
+    let status = response.status();
+    let request_id = context.as_ref().map_or("", RequestContext::request_id);
+    let version = context.as_ref().and_then(RequestContext::version).map_or("none", super::context::ApiVersion::as_str);
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let duration_ms = start.elapsed().as_secs_f64() * 1e3;
+    let code = error.map(|error| error.code().facts().name);
+    let cause = error.and_then(ApiError::causes);
+    if status.is_server_error() {
+        tracing::error!(request_id, %method, route, version, status = status.as_u16(), duration_ms, code, cause, "request failed");
+    } else {
+        tracing::info!(request_id, %method, route, version, status = status.as_u16(), duration_ms, code, "request served");
+    }
+    response
+}
+
+async fn common_headers(request: Request, next: Next) -> Response {
+    let context = request.extensions().get::<RequestContext>().cloned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
+    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // A route that wants to be cached says so itself.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if let Some(id) = context.and_then(|context| HeaderValue::from_str(context.request_id()).ok()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+async fn render_errors(State(docs_url): State<Arc<str>>, request: Request, next: Next) -> Response {
+    let context = request.extensions().get::<RequestContext>().cloned();
+    let response = next.run(request).await;
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let Some(context) = context else { return response };
+    // A failure without our error comes from the framework: same model, no details.
+    let error = response.extensions().get::<ApiError>().cloned().unwrap_or_else(|| ApiError::from_status(status));
+    let mut rendered = error.render(&context, &docs_url);
+    // `Allow` is set outside the fallback handler.
+    if let Some(allow) = response.headers().get(http::header::ALLOW) {
+        rendered.headers_mut().insert(http::header::ALLOW, allow.clone());
+    }
+    rendered.extensions_mut().insert(error);
+    rendered
+}
+
+// The signature is the one that tower-http asks for.
+#[allow(clippy::needless_pass_by_value)]
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a text".into());
+    ApiError::internal(format!("panic: {text}")).into_response()
+}
+
+async fn refuse_oversized(request: Request, next: Next) -> Result<Response, ApiError> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > URI_LIMIT {
+        return Err(ApiError::new(Code::UriTooLong, format!("The request target may have up to {URI_LIMIT} bytes.")));
+    }
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > HEADERS_LIMIT {
+        let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
+        return Err(ApiError::new(Code::HeadersTooLarge, message));
+    }
+    Ok(next.run(request).await)
+}
+
+/// Answers TIMEOUT ahead of the platform's own deadline, so that no front door makes up a body.
+async fn deadline(State(limits): State<Limits>, request: Request, next: Next) -> Result<Response, ApiError> {
+    let budget = match request.extensions().get::<Deadline>() {
+        Some(Deadline(at)) => {
+            let left = at.saturating_duration_since(Instant::now());
+            limits.request.min(left.saturating_sub(limits.deadline_margin))
+        }
+        None => limits.request,
+    };
+    tokio::time::timeout(budget, next.run(request)).await.map_err(|_| ApiError::timeout())
+}
+
+async fn authenticate(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
+    if request.headers().contains_key(AUTHORIZATION) {
+        let identity = auth.identify(request.headers()).await;
+        request.extensions_mut().insert(identity);
+    } else {
+        request.extensions_mut().insert(Identity::Anonymous);
+    }
+    next.run(request).await
+}

@@ -1,0 +1,94 @@
+//! From a router to a running service: as a Lambda function or as a TCP server.
+
+mod lambda;
+mod tcp;
+
+use std::{error::Error, future::Future};
+
+use axum::Router;
+
+pub use lambda::serve as serve_lambda;
+pub use tcp::{serve as serve_tcp, termination};
+
+use crate::{
+    backend::dynamo::Aws,
+    config::{Config, ConfigError, Env},
+    http::{auth::Auth, stack::Stack},
+    telemetry,
+};
+
+/// Everything that a route group may need to build its state, made once at the start.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The environment, for the settings of one group alone.
+    pub env: Env,
+    /// The settings that all share.
+    pub config: Config,
+    /// AWS clients.
+    pub aws: Aws,
+    auth: Auth,
+}
+
+impl App {
+    /// Reads the process's environment, starts logging, builds the clients and fetches the JWT keys.
+    ///
+    /// # Errors
+    /// The setting that is missing or wrong.
+    pub async fn from_process() -> Result<Self, ConfigError> {
+        let env = Env::of_process();
+        telemetry::init(&env)?;
+        let config = Config::from_env(&env)?;
+        let aws = Aws::from_env(&env, config.limits).await?;
+        let app = Self::new(env, config, aws)?;
+        app.auth.warm_up().await?;
+        Ok(app)
+    }
+
+    /// Puts given parts together.
+    ///
+    /// # Errors
+    /// When the token verifier cannot be built.
+    pub fn new(env: Env, config: Config, aws: Aws) -> Result<Self, ConfigError> {
+        let auth = Auth::new(&config.jwt, &aws.secrets)?;
+        Ok(Self { env, config, aws, auth })
+    }
+
+    /// The complete service: route groups inside the middleware stack.
+    pub fn service(&self, routes: Router) -> Router {
+        let stack =
+            Stack { auth: self.auth.clone(), limits: self.config.limits, docs_url: self.config.docs_url.clone() };
+        stack.wrap(routes)
+    }
+}
+
+/// The main of a Lambda function: builds the app, then serves invocations until the platform ends the process.
+///
+/// # Errors
+/// A wrong setting, or a runtime API that does not answer.
+pub async fn lambda(
+    routes: impl FnOnce(&App) -> Result<Router, ConfigError>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let app = App::from_process().await.inspect_err(log_start_failure)?;
+    let routes = routes(&app).inspect_err(log_start_failure)?;
+    serve_lambda(app.service(routes), app.config.base_path.clone()).await
+}
+
+/// The main of a server: builds the app, then serves connections until `shutdown` resolves.
+///
+/// # Errors
+/// A wrong setting, or an address that cannot be listened on.
+pub async fn server(
+    routes: impl FnOnce(&App) -> Result<Router, ConfigError>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let app = App::from_process().await.inspect_err(log_start_failure)?;
+    let routes = routes(&app).inspect_err(log_start_failure)?;
+    let port: u16 = app.env.parsed("PORT", 8080)?;
+    let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
+    serve_tcp(listener, app.service(routes), shutdown).await?;
+    Ok(())
+}
+
+fn log_start_failure(error: &ConfigError) {
+    tracing::error!(%error, "the service cannot start");
+}

@@ -1,0 +1,32 @@
+//! Value types that more than one route group stores and shows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::slim::Slim;
+
+/// An amount of money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Money {
+    /// In the currency's minor unit: cents, or yen.
+    pub amount: i64,
+    /// ISO 4217, for example `USD`.
+    pub currency: String,
+}
+
+/// A postal address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Address {
+    /// Street and number.
+    pub street: String,
+    /// City.
+    pub city: String,
+    /// State or province, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Postal code.
+    pub zip_code: String,
+    /// Country.
+    pub country: String,
+}
