@@ -6,16 +6,20 @@
 
 use std::{
     env,
-    error::Error,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use dev::runtime_api::{Invocation, LambdaProcess};
-use jsonwebtoken::{EncodingKey, Header};
-use serde_json::{Value, json};
+use dev::{
+    database::Database,
+    demo,
+    runtime_api::{Invocation, LambdaProcess},
+    settings, token,
+};
+use serde_json::Value;
 
 use crate::{
+    Failure,
     stats::{median, quantile},
     store::Connection,
 };
@@ -32,11 +36,8 @@ const BUSY: f64 = 2.0;
 /// Every order of three, so that each contestant follows each other one equally often.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [0, 2, 1], [1, 0, 2]];
 
-const SECRET: &str = "a-secret-for-the-benchmark-only-0123456789";
-const ISSUER: &str = "https://auth.example.com/";
-const AUDIENCE: &str = "mobile";
-const TABLE: &str = "users";
-const USER: &str = "u-0001";
+/// Somebody of the demo data who has an avatar.
+const USER: &str = "user-1";
 
 /// How much to measure.
 pub(crate) struct Options {
@@ -80,7 +81,7 @@ struct Measured {
     memory: Vec<f64>,
 }
 
-fn contestants() -> Result<[Contestant; 3], Box<dyn Error>> {
+fn contestants() -> Result<[Contestant; 3], Failure> {
     let exe = env::current_exe()?;
     // target/<profile>/bench: the release build stands beside, wherever the target folder is.
     let target = exe.parent().and_then(Path::parent).ok_or("the benchmark must run from cargo's target folder")?;
@@ -109,7 +110,7 @@ fn contestants() -> Result<[Contestant; 3], Box<dyn Error>> {
 }
 
 /// Runs the benchmark and prints the result.
-pub(crate) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let mut contestants = contestants()?;
     let missing: Vec<_> = contestants.iter().filter(|contestant| !contestant.artifact.exists()).collect();
     if !missing.is_empty() {
@@ -117,11 +118,12 @@ pub(crate) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         return Err(format!("build first:\n{}", lines.collect::<Vec<_>>().join("\n")).into());
     }
 
-    let database = dev::Database::start().await?;
-    dev::demo::load(&database).await?;
+    let database = Database::in_memory().await?;
     let endpoint = database.endpoint();
+    demo::prepare(&database).await?;
     let mut store = Connection::open(&endpoint).await?;
-    let (user, _) = store.get_item(TABLE, USER).await?;
+    let table = settings::value("USERS_TABLE");
+    let (user, _) = store.get_item(table, USER).await?;
     let environment = environment(&endpoint);
     let event = event()?;
 
@@ -130,7 +132,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     for round in 0..=options.runs {
         eprint!("\rround {round} of {}", options.runs);
         for _ in 0..options.warm {
-            store_times.push(milliseconds(store.get_item(TABLE, USER).await?.1));
+            store_times.push(milliseconds(store.get_item(table, USER).await?.1));
         }
         for index in ORDERS[round % ORDERS.len()] {
             tokio::time::sleep(PAUSE).await;
@@ -152,21 +154,16 @@ pub(crate) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 
 /// The environment of every contestant; each takes what it knows.
 fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
-    [
-        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
-        ("JWT_SECRET", SECRET),
-        ("JWT_ISSUER", ISSUER),
-        ("JWT_AUDIENCE", AUDIENCE),
-        ("USERS_TABLE", TABLE),
-        // A notice of the JavaScript SDK about old versions of Node.js, which takes time to print.
-        ("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true"),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-    .to_vec()
+    let settings = ["JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE", "USERS_TABLE"];
+    let mut environment = settings.map(|name| (name, settings::value(name).to_owned())).to_vec();
+    environment.push(("AWS_ENDPOINT_URL_DYNAMODB", endpoint.to_owned()));
+    // A notice of the JavaScript SDK about old versions of Node.js takes time to print.
+    environment.push(("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true".to_owned()));
+    environment
 }
 
 /// `GET /api/v2/users/me` as an HTTP API sends it.
-fn event() -> Result<Value, Box<dyn Error>> {
+fn event() -> Result<Value, Failure> {
     let mut event: Value = serde_json::from_str(include_str!("../../events/apigw-v2.json"))?;
     let path = "/api/v2/users/me";
     event["rawPath"] = path.into();
@@ -175,9 +172,7 @@ fn event() -> Result<Value, Box<dyn Error>> {
     if let Some(event) = event.as_object_mut() {
         event.remove("queryStringParameters");
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let claims = json!({"sub": USER, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 24 * 3600});
-    let token = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))?;
+    let token = token::issue(&USER.parse()?, None);
     event["headers"]["authorization"] = format!("Bearer {token}").into();
     Ok(event)
 }
@@ -189,10 +184,9 @@ async fn measure(
     event: &Value,
     user: &Value,
     warm: usize,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Failure> {
     let environment = environment.iter().map(|(name, value)| (*name, value.as_str()));
-    let mut process =
-        LambdaProcess::spawn_with_args(&contestant.program, &contestant.args, environment).await?;
+    let mut process = LambdaProcess::spawn_with_args(&contestant.program, &contestant.args, environment).await?;
     // The event waits from the beginning, as it does when a request causes the start.
     let first = process.invoke(event, TIME_LIMIT).await?;
     let measured = &mut contestant.measured;
@@ -218,7 +212,7 @@ async fn measure(
 }
 
 /// Whoever answers with something else has not done the work.
-fn check(invocation: &Invocation, user: &Value) -> Result<(), Box<dyn Error>> {
+fn check(invocation: &Invocation, user: &Value) -> Result<(), Failure> {
     let answer = &invocation.body;
     let unexpected = || format!("the first answer is not the user's record: {answer}");
     let body: Value = serde_json::from_str(answer["body"].as_str().ok_or_else(unexpected)?)?;
@@ -237,7 +231,7 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 /// Prints the table and what has become of the goals.
-fn report(contestants: &[Contestant; 3], store_times: &[f64], options: &Options) -> Result<(), Box<dyn Error>> {
+fn report(contestants: &[Contestant; 3], store_times: &[f64], options: &Options) -> Result<(), Failure> {
     const MB: f64 = 1e6;
     let mut sizes = Vec::new();
     for contestant in contestants {
@@ -250,7 +244,10 @@ fn report(contestants: &[Contestant; 3], store_times: &[f64], options: &Options)
         [users, bare, hono]
     };
 
-    println!("{} starts of each, {} warm invocations a start; medians unless said otherwise", options.runs, options.warm);
+    println!(
+        "{} starts of each, {} warm invocations a start; medians unless said otherwise",
+        options.runs, options.warm
+    );
     println!("\n{:<34}{:>10}{:>10}{:>10}", "", "users", "bare", "hono");
     row("start to first poll, ms", &|it| median(&it.init));
     row("first answer, ms", &|it| median(&it.first));
@@ -265,7 +262,9 @@ fn report(contestants: &[Contestant; 3], store_times: &[f64], options: &Options)
     let spread = quantile(bare, 0.9) / quantile(bare, 0.1);
     println!("\nThe store itself answers the same read in {store:.3} ms. Hono's size leaves out Node.js.");
     if spread > BUSY {
-        println!("The machine was busy: nine starts in ten of the bare function differ by a factor of {spread:.1}. Measure again.");
+        println!(
+            "The machine was busy: nine starts in ten of the bare function differ by a factor of {spread:.1}. Measure again."
+        );
     }
     println!();
 

@@ -4,9 +4,12 @@ mod cold_start;
 mod stats;
 mod store;
 
-use std::{error::Error, process::ExitCode};
+use std::process::ExitCode;
 
 use lexopt::{Arg, Parser, ValueExt};
+
+/// Any error; its text says what went wrong.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const HELP: &str = "\
 Usage: cargo run --release -p bench -- BENCHMARK [OPTIONS]
@@ -38,12 +41,15 @@ fn parse() -> Result<Command, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
+    if options.runs == 0 || options.warm == 0 {
+        return Err("--runs and --warm must be at least 1".into());
+    }
     Ok(if benchmark { Command::ColdStart(options) } else { Command::Help })
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome: Result<(), Box<dyn Error>> = match parse() {
+    let outcome: Result<(), Failure> = match parse() {
         Ok(Command::Help) => {
             print!("{HELP}");
             Ok(())

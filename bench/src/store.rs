@@ -1,15 +1,14 @@
 //! The store that every contestant reads from, and its own answer time.
 
-use std::{
-    error::Error,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
     net::TcpStream,
 };
+
+use crate::Failure;
 
 /// One connection to `DynamoDB`, kept open.
 ///
@@ -22,7 +21,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects to an endpoint such as `http://127.0.0.1:8000`.
-    pub(crate) async fn open(endpoint: &str) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn open(endpoint: &str) -> Result<Self, Failure> {
         let host = endpoint.strip_prefix("http://").ok_or("the store's endpoint must be plain HTTP")?;
         let host = host.trim_end_matches('/').to_owned();
         let stream = TcpStream::connect(&host).await?;
@@ -31,7 +30,7 @@ impl Connection {
     }
 
     /// Reads one item, and says how long the store took.
-    pub(crate) async fn get_item(&mut self, table: &str, id: &str) -> Result<(Value, Duration), Box<dyn Error>> {
+    pub(crate) async fn get_item(&mut self, table: &str, id: &str) -> Result<(Value, Duration), Failure> {
         let request = json!({"TableName": table, "Key": {"id": {"S": id}}, "ConsistentRead": true}).to_string();
         let start = Instant::now();
         let (status, body) = self.call("GetItem", &request).await?;
@@ -46,7 +45,7 @@ impl Connection {
         }
     }
 
-    async fn call(&mut self, operation: &str, body: &str) -> Result<(u16, Vec<u8>), Box<dyn Error>> {
+    async fn call(&mut self, operation: &str, body: &str) -> Result<(u16, Vec<u8>), Failure> {
         // The emulated store wants to see a signature, but does not verify it.
         let head = format!(
             "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\

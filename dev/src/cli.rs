@@ -113,8 +113,17 @@ mod tests {
     #[test]
     fn each_mistake_is_one_sentence() {
         let mistakes = [
-            "--prot 1", "--port", "--port x", "--port 70000", "serve", "db db", "token", "token --user a/b",
-            "token --user u --plan gold", "token --port 1", "--user u",
+            "--prot 1",
+            "--port",
+            "--port x",
+            "--port 70000",
+            "serve",
+            "db db",
+            "token",
+            "token --user a/b",
+            "token --user u --plan gold",
+            "token --port 1",
+            "--user u",
         ];
         for line in mistakes {
             let sentence = of(line).expect_err(line);

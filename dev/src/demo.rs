@@ -1,10 +1,5 @@
 //! Demo data: the same on every machine and in every run.
 
-use aws_sdk_dynamodb::{
-    Client,
-    error::DisplayErrorContext,
-    types::{AttributeValue, PutRequest, WriteRequest},
-};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use orders::{Line, Order, Status};
@@ -17,7 +12,7 @@ use shared::{
 };
 use users::{Metadata, Preferences, User};
 
-use crate::settings;
+use crate::{app, database::Database, settings, tables};
 
 /// How many users there are: `user-1` to `user-200`.
 pub const USERS: u16 = 200;
@@ -30,8 +25,6 @@ pub const VERBOSE_USER: &str = "user-123";
 
 /// A log that starts with demo data has this epoch, so that a reload is not taken for another log.
 const EPOCH: &str = "demo";
-/// What one `BatchWriteItem` takes.
-const BATCH: usize = 25;
 
 const CATEGORIES: [(&str, [&str; 4]); 12] = [
     ("audio", ["Headphones", "Speaker", "Turntable", "Microphone"]),
@@ -63,59 +56,43 @@ const PLACES: [(&str, &str, &str, &str); 5] = [
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Loads the demo data, unless it is there already.
+/// Creates the tables of a database and loads the demo data, each unless it is there already.
 ///
 /// # Errors
 /// When the store refuses.
-pub async fn load(client: &Client) -> Result<(), Failure> {
-    if is_loaded(client).await? {
-        return Ok(());
+pub async fn prepare(database: &Database) -> Result<(), Failure> {
+    tables::create(&app::on(&database.endpoint())?.aws.dynamodb).await?;
+    for (table, items) in items()? {
+        if database.is_empty(table)? {
+            database.import(table, items)?;
+        }
     }
-    let catalogue: Vec<(Id, Product)> = (1..=PRODUCTS).map(|n| Ok((product_id(n)?, product(n)))).collect::<Result<_, Failure>>()?;
+    Ok(())
+}
+
+/// Everything, by the table that it belongs to.
+///
+/// # Errors
+/// Never in practice: all of it is made here.
+pub fn items() -> Result<Vec<(&'static str, Vec<Item>)>, Failure> {
     let now = Timestamp::now();
+    let users = (1..=USERS).map(|n| Ok(to_item(user(n)?)?)).collect::<Result<_, Failure>>()?;
+    let catalogue = (1..=PRODUCTS).map(|n| Ok((format!("p-{n:04}").parse()?, product(n))));
+    let catalogue = catalogue.collect::<Result<Vec<(Id, Product)>, Failure>>()?;
 
-    let users = (1..=USERS).map(|n| Ok(to_item(user(n)?)?)).collect::<Result<Vec<Item>, Failure>>()?;
-    put(client, settings::value("USERS_TABLE"), users).await?;
-
-    let mut order_items = Vec::new();
+    let mut orders = Vec::new();
     for n in 1..=USERS {
         let scope = orders::scope_of(&format!("user-{n}").parse()?);
-        let owned = (1..=ORDERS_PER_USER)
-            .map(|k| Ok((format!("o-{n}-{k:02}").parse()?, order(n, k, &catalogue))))
-            .collect::<Result<Vec<_>, Failure>>()?;
-        order_items.extend(initial_items(&scope, owned, EPOCH, now).map_err(explain_api)?);
+        let owned = (1..=ORDERS_PER_USER).map(|k| Ok((format!("o-{n}-{k:02}").parse()?, order(n, k, &catalogue))));
+        let owned = owned.collect::<Result<Vec<(Id, Order)>, Failure>>()?;
+        orders.extend(initial_items(&scope, owned, EPOCH, now).map_err(|error| error.message().to_owned())?);
     }
-    put(client, settings::value("ORDERS_TABLE"), order_items).await?;
-
-    // The head of the catalogue comes last of all: it is the mark that everything is there.
-    let items = initial_items(products::SCOPE, catalogue, EPOCH, now).map_err(explain_api)?;
-    put(client, settings::value("PRODUCTS_TABLE"), items).await
-}
-
-async fn is_loaded(client: &Client) -> Result<bool, Failure> {
-    let text = |value: &str| AttributeValue::S(value.to_owned());
-    let request = client.get_item().table_name(settings::value("PRODUCTS_TABLE"));
-    let head = request.key("pk", text(products::SCOPE)).key("sk", text("C#HEAD")).send().await.map_err(explain)?;
-    Ok(head.item.is_some())
-}
-
-async fn put(client: &Client, table: &str, items: Vec<Item>) -> Result<(), Failure> {
-    let mut items = items.into_iter();
-    loop {
-        let batch = items.by_ref().take(BATCH).map(|item| {
-            let put = PutRequest::builder().set_item(Some(item)).build()?;
-            Ok(WriteRequest::builder().put_request(put).build())
-        });
-        let mut batch = batch.collect::<Result<Vec<_>, Failure>>()?;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        while !batch.is_empty() {
-            let request = client.batch_write_item().request_items(table, batch);
-            let left = request.send().await.map_err(explain)?.unprocessed_items.unwrap_or_default();
-            batch = left.into_values().flatten().collect();
-        }
-    }
+    let products = initial_items(products::SCOPE, catalogue, EPOCH, now).map_err(|error| error.message().to_owned())?;
+    Ok(vec![
+        (settings::value("USERS_TABLE"), users),
+        (settings::value("PRODUCTS_TABLE"), products),
+        (settings::value("ORDERS_TABLE"), orders),
+    ])
 }
 
 /// The n-th user.
@@ -165,10 +142,6 @@ fn address(rng: &mut Rng, city: &str, state: &str) -> Address {
         zip_code: format!("{:05}", rng.u32(10_000..99_999)),
         country: "USA".to_owned(),
     }
-}
-
-fn product_id(n: u16) -> Result<Id, Failure> {
-    Ok(format!("p-{n:04}").parse()?)
 }
 
 /// The n-th product.
@@ -236,12 +209,4 @@ fn choose<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
 fn before(days: i64) -> Timestamp {
     let day: Timestamp = "2025-11-03T10:30:00Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
     day - SignedDuration::from_hours(24 * days)
-}
-
-fn explain(error: impl std::error::Error) -> Failure {
-    DisplayErrorContext(error).to_string().into()
-}
-
-fn explain_api(error: shared::ApiError) -> Failure {
-    error.causes().unwrap_or_else(|| error.message().to_owned()).into()
 }

@@ -6,9 +6,10 @@ use dev::{
     app,
     cli::{self, Command, HELP, Listen},
     database::Database,
-    demo, settings, tables, token,
+    demo::{self, prepare},
+    settings, token,
 };
-use shared::{backend::dynamo::Aws, config::Config, runtime, telemetry};
+use shared::{runtime, telemetry};
 use tokio::net::TcpListener;
 
 /// What the command line, or the machine, got wrong: one sentence, exit code 2.
@@ -76,13 +77,7 @@ async fn loaded_database(listener: TcpListener, listen: &Listen) -> Result<Datab
     let place = listen.data.as_ref().map_or_else(|| "memory".into(), |folder| folder.display().to_string());
     let database = Database::start(listener, listen.data.as_deref())
         .map_err(|error| format!("the data folder {place} cannot be used: {error}"))?;
-    let limits = Config::from_env(&settings::env()).map_err(|error| error.to_string())?.limits;
-    let client = Aws::local(&database.endpoint(), limits).dynamodb;
-    let loaded = async {
-        tables::create(&client).await?;
-        demo::load(&client).await
-    };
-    loaded.await.map_err(|error| format!("the demo data cannot be loaded into {place}: {error}"))?;
+    prepare(&database).await.map_err(|error| format!("the demo data cannot be loaded into {place}: {error}"))?;
     Ok(database)
 }
 

@@ -332,7 +332,9 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
                 Some(event) if event.answer.is_closed() => {}
                 Some(event) => break event,
                 // The API's word for "exit now".
-                None => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "ContainerError", "the Runtime API has stopped"),
+                None => {
+                    return refuse(StatusCode::INTERNAL_SERVER_ERROR, "ContainerError", "the Runtime API has stopped");
+                }
             }
         }
     };
@@ -343,10 +345,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", event.id.clone()),
         ("lambda-runtime-deadline-ms", (now + event.time_limit).as_millis().to_string()),
-        (
-            "lambda-runtime-invoked-function-arn",
-            format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}"),
-        ),
+        ("lambda-runtime-invoked-function-arn", format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}")),
         (
             "lambda-runtime-trace-id",
             format!("Root=1-{:08x}-{number:0>24};Parent=0000{number};Sampled=0", now.as_secs()),
@@ -375,12 +374,7 @@ async fn response(State(shared): State<Arc<Shared>>, Path(id): Path<String>, bod
 }
 
 /// `POST /runtime/invocation/{id}/error`.
-async fn error(
-    State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn error(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     let answer = Answer::Error { error_type: error_type(&headers), body };
     answer_event(&shared, &id, answer).map_or_else(|refusal| refusal, |()| accept())
 }
@@ -735,7 +729,10 @@ mod tests {
             assert!(matches!(failed, InvokeError::NoAnswer(waited) if waited == limit), "{failed}");
 
             let failed = api.invoke(&Value::Null, LIMIT).await.expect_err("the function has not started");
-            assert!(matches!(&failed, InvokeError::Init { body, .. } if body["errorMessage"] == "no table"), "{failed}");
+            assert!(
+                matches!(&failed, InvokeError::Init { body, .. } if body["errorMessage"] == "no table"),
+                "{failed}"
+            );
         };
         tokio::join!(function, checks);
     }
@@ -793,16 +790,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_is_killed() {
-        let mut process = LambdaProcess::spawn_with_args("sleep", ["60"], [] as [(&str, &str); 0])
-            .await
-            .expect("the program starts");
+        let mut process =
+            LambdaProcess::spawn_with_args("sleep", ["60"], [] as [(&str, &str); 0]).await.expect("the program starts");
         assert!(process.peak_memory().is_some_and(|bytes| bytes > 0));
         let status = process.stop().await.expect("it has ended");
         assert!(!status.success());
 
-        let process = LambdaProcess::spawn_with_args("sleep", ["60"], [] as [(&str, &str); 0])
-            .await
-            .expect("the program starts");
+        let process =
+            LambdaProcess::spawn_with_args("sleep", ["60"], [] as [(&str, &str); 0]).await.expect("the program starts");
         let pid = process.pid();
         drop(process);
         let gone = async {

@@ -162,7 +162,9 @@ fn base_path(env: &Env) -> Result<Option<String>, ConfigError> {
     match env.optional(name) {
         None | Some("/") => Ok(None),
         Some(path) if path.starts_with('/') && !path.ends_with('/') => Ok(Some(path.to_owned())),
-        Some(path) => Err(ConfigError::new(name, format!("is {path:?}; it must start with a slash and not end with one"))),
+        Some(path) => {
+            Err(ConfigError::new(name, format!("is {path:?}; it must start with a slash and not end with one")))
+        }
     }
 }
 
@@ -196,7 +198,9 @@ impl JwtKeys {
                 };
                 Ok(Self::Jwks { url: url.to_owned(), algorithm })
             }
-            [None, None, None] => Err(ConfigError::new("JWT_SECRET", "is not set, nor is JWT_SECRET_ID or JWT_JWKS_URL")),
+            [None, None, None] => {
+                Err(ConfigError::new("JWT_SECRET", "is not set, nor is JWT_SECRET_ID or JWT_JWKS_URL"))
+            }
             _ => Err(ConfigError::new("JWT_SECRET", "and JWT_SECRET_ID and JWT_JWKS_URL exclude each other; set one")),
         }
     }

@@ -175,7 +175,8 @@ impl ApiError {
 
     /// 401: the token is past its `exp`.
     pub fn token_expired() -> Self {
-        Self::new(Code::TokenExpired, "The token has expired; get a new one and try again.").challenged("it has expired")
+        Self::new(Code::TokenExpired, "The token has expired; get a new one and try again.")
+            .challenged("it has expired")
     }
 
     fn challenged(self, reason: &'static str) -> Self {
@@ -263,9 +264,9 @@ impl ApiError {
 
     /// The error that stands for a bare status, for a response that something outside our handlers made.
     pub(crate) fn from_status(status: StatusCode) -> Self {
-        let code = Code::ALL.iter().copied().find(|code| code.facts().status == status).unwrap_or({
-            if status.is_server_error() { Code::Internal } else { Code::ValidationError }
-        });
+        let known = Code::ALL.iter().copied().find(|code| code.facts().status == status);
+        let other = if status.is_server_error() { Code::Internal } else { Code::ValidationError };
+        let code = known.unwrap_or(other);
         Self::new(code, format!("{}.", code.facts().title))
     }
 

@@ -34,11 +34,7 @@ impl TryFrom<String> for Id {
 
     fn try_from(text: String) -> Result<Self, InvalidId> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if (1..=MAX_LEN).contains(&text.len()) && text.bytes().all(legal) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidId)
-        }
+        if (1..=MAX_LEN).contains(&text.len()) && text.bytes().all(legal) { Ok(Self(text)) } else { Err(InvalidId) }
     }
 }
 

@@ -147,7 +147,9 @@ pub async fn current_and_previous(client: &Client, secret_id: &str) -> Result<Ve
                 None => Err(SecretError::NotText(secret_id.to_owned())),
             },
             Err(SdkError::ServiceError(error)) if error.err().is_resource_not_found_exception() => Ok(None),
-            Err(error) => Err(SecretError::Fetch(aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string())),
+            Err(error) => {
+                Err(SecretError::Fetch(aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string()))
+            }
         }
     };
     let (current, previous) = tokio::try_join!(stage("AWSCURRENT"), stage("AWSPREVIOUS"))?;

@@ -11,7 +11,8 @@ use crate::config::{ConfigError, Env};
 /// When one of them is neither.
 pub fn init(env: &Env) -> Result<(), ConfigError> {
     let filter = env.optional("LOG_LEVEL").unwrap_or("info");
-    let filter = EnvFilter::try_new(filter).map_err(|why| ConfigError::new("LOG_LEVEL", format!("is {filter:?}: {why}")))?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|why| ConfigError::new("LOG_LEVEL", format!("is {filter:?}: {why}")))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter);
     // A second call in one process, from a test for example, changes nothing.
     let _ = match env.optional("LOG_FORMAT").unwrap_or("json") {

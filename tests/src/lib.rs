@@ -1,1 +1,33 @@
-//! x
+//! The end-to-end harness: golden cases, sent through every front door.
+//!
+//! A case is a file: a request, and the answer that every front door must give to it. Each route group keeps its own
+//! under `functions/<group>/tests/cases`, and runs them with [`front_doors!`]. `UPDATE_GOLDEN=1 cargo test` writes the
+//! answers of the TCP server into the files; read the difference before you commit it.
+
+// A harness speaks to the person who broke a test: a panic with a sentence is its way to fail.
+#![allow(clippy::missing_panics_doc, clippy::expect_used)]
+
+pub mod case;
+pub mod door;
+pub mod event;
+pub mod golden;
+pub mod server;
+
+/// Declares one test for each front door: all cases of this package, sent to its own Lambda binary, and to the TCP server.
+#[macro_export]
+macro_rules! front_doors {
+    ($binary:literal) => {
+        $crate::front_doors!(@each env!(concat!("CARGO_BIN_EXE_", $binary)),
+            tcp Tcp, apigw_v1 ApigwV1, apigw_v2 ApigwV2, apigw_v2_stage ApigwV2Stage,
+            alb Alb, alb_multi_value AlbMultiValue, function_url FunctionUrl);
+    };
+    (@each $binary:expr, $($name:ident $door:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+                $crate::golden::run($crate::door::Door::$door, $binary.as_ref(), cases.as_ref()).await;
+            }
+        )+
+    };
+}

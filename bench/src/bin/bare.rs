@@ -6,8 +6,11 @@
 use axum::{Router, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
 
 const ANSWER: &str = concat!(
-    r#"{"id":"u-0001","name":"Example Person","email":"person@example.com","#,
-    r#""avatar":"https://images.example.com/images/avatars/u-0001.jpg"}"#
+    r#"{"id":"user-1","name":"Example Person","email":"example-person@example.com","#,
+    r#""avatar":{"url":"/images/avatars/user-1.jpg","srcset":["#,
+    r#"{"w":320,"url":"/images/avatars/user-1.jpg?w=320"},"#,
+    r#"{"w":640,"url":"/images/avatars/user-1.jpg?w=640"},"#,
+    r#"{"w":1080,"url":"/images/avatars/user-1.jpg?w=1080"}]}}"#
 );
 
 async fn me() -> impl IntoResponse {

@@ -69,7 +69,8 @@ async fn show(AxumState(state): AxumState<State>, caller: Caller) -> Result<Resp
     let featured = failures.note("featuredProducts", featured);
 
     let profile = profile.as_ref().and_then(|user| V2::view(user, users));
-    let recent: Option<Vec<_>> = recent.as_ref().map(|all| all.iter().filter_map(|order| V2::view(order, orders)).collect());
+    let recent: Option<Vec<_>> =
+        recent.as_ref().map(|all| all.iter().filter_map(|order| V2::view(order, orders)).collect());
     let featured: Option<Vec<_>> =
         featured.as_ref().map(|all| all.iter().filter_map(|product| V2::view(product, products)).collect());
 

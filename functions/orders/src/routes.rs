@@ -56,10 +56,7 @@ impl State {
 
 /// `/api/{v1,v2}/orders` and `/api/{v1,v2}/orders/{id}`.
 pub fn router(state: State) -> Router {
-    Router::new()
-        .merge(version::<V1>())
-        .merge(version::<V2>())
-        .with_state(state)
+    Router::new().merge(version::<V1>()).merge(version::<V2>()).with_state(state)
 }
 
 fn version<V: Shape<Record<Order>, State>>() -> Router<State> {
@@ -150,7 +147,8 @@ async fn remove<V: Shape<Record<Order>, State>>(
 ) -> Result<Response, ApiError> {
     let selection = query.select_after_write::<V, _, _>()?;
     let expected = preconditions.join(None)?;
-    let outcome = write::delete(&state, &caller.user, &id, expected).await.map_err(refusal::<V>(&state, &id, &selection))?;
+    let outcome =
+        write::delete(&state, &caller.user, &id, expected).await.map_err(refusal::<V>(&state, &id, &selection))?;
     let version = outcome.record.map_or(0, |record| record.version);
     view::json(StatusCode::OK, &Deleted::new(&id, version))
 }

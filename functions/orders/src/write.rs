@@ -117,4 +117,3 @@ pub(crate) const fn absent() -> Expected {
 fn unknown(id: &Id) -> ApiError {
     ApiError::not_found(format!("There is no order {id}."))
 }
-

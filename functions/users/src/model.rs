@@ -117,7 +117,10 @@ impl Editable {
             return Err(ApiError::validation("preferences.language", "must be a language tag such as en or pt-BR"));
         }
         if !tag(&self.preferences.timezone, b"/_+-", 64) {
-            return Err(ApiError::validation("preferences.timezone", "must be a time zone such as America/Los_Angeles"));
+            return Err(ApiError::validation(
+                "preferences.timezone",
+                "must be a time zone such as America/Los_Angeles",
+            ));
         }
         Ok(())
     }

@@ -65,11 +65,7 @@ async fn show<V: Shape<User, State>>(
     respond::<V>(&state, &user, &selection)
 }
 
-async fn show_me(
-    state: AxumState<State>,
-    caller: Caller,
-    query: Query<ViewQuery>,
-) -> Result<Response, ApiError> {
+async fn show_me(state: AxumState<State>, caller: Caller, query: Query<ViewQuery>) -> Result<Response, ApiError> {
     let own = PathId(caller.user.clone());
     show::<V2>(state, caller, own, query).await
 }
@@ -103,7 +99,8 @@ async fn edit_me(
         if !expected.state.holds(Some(user.version)) && !retried {
             return Err(expected.refuse(user.version, &shown(&user)?));
         }
-        let stored = if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited).await? };
+        let stored =
+            if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited).await? };
         if let Some(user) = stored {
             return respond::<V2>(&state, &user, &selection);
         }

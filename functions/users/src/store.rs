@@ -65,7 +65,10 @@ impl Users {
             .expression_attribute_values(":next", AttributeValue::N((version + 1).to_string()))
             .expression_attribute_values(":firstName", AttributeValue::S(edit.first_name.clone()))
             .expression_attribute_values(":lastName", AttributeValue::S(edit.last_name.clone()))
-            .expression_attribute_values(":preferences", to_attribute_value(&edit.preferences).map_err(ApiError::internal)?)
+            .expression_attribute_values(
+                ":preferences",
+                to_attribute_value(&edit.preferences).map_err(ApiError::internal)?,
+            )
             .expression_attribute_values(":now", to_attribute_value(Timestamp::now()).map_err(ApiError::internal)?)
             .return_values(ReturnValue::AllNew);
         match request.send().await {

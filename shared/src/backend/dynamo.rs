@@ -57,10 +57,7 @@ impl Aws {
     }
 
     fn from_config(config: &SdkConfig) -> Self {
-        Self {
-            dynamodb: aws_sdk_dynamodb::Client::new(config),
-            secrets: aws_sdk_secretsmanager::Client::new(config),
-        }
+        Self { dynamodb: aws_sdk_dynamodb::Client::new(config), secrets: aws_sdk_secretsmanager::Client::new(config) }
     }
 }
 

@@ -24,6 +24,12 @@ pub enum Error {
     Json(#[from] serde_json::Error),
 }
 
+/// Makes ring the process's cryptography for TLS, which every `reqwest` client needs.
+pub fn install_tls_provider() {
+    // Fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// A pooled client that follows no redirects and reads no more than it was told to.
 #[derive(Clone, Debug)]
 pub struct Upstream(reqwest::Client);
@@ -34,8 +40,7 @@ impl Upstream {
     /// # Errors
     /// When TLS cannot be set up, for example without any root certificates.
     pub fn new() -> Result<Self, Error> {
-        // Fails only when a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls_provider();
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)

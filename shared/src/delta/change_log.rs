@@ -6,10 +6,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
     operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
-    types::{
-        CancellationReason, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem,
-        Update,
-    },
+    types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update},
 };
 use jiff::Timestamp;
 
@@ -357,4 +354,3 @@ fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
-

@@ -111,9 +111,10 @@ impl Auth {
     pub fn new(config: &JwtConfig, secrets: &SecretsClient) -> Result<Self, ConfigError> {
         let (keys, algorithm) = match &config.keys {
             JwtKeys::Secret(secret) => (Keys::Fixed(DecodingKey::from_secret(secret.as_bytes())), Algorithm::HS256),
-            JwtKeys::SecretId(id) => {
-                (Keys::Secret { client: secrets.clone(), id: id.clone(), cache: Refreshing::default() }, Algorithm::HS256)
-            }
+            JwtKeys::SecretId(id) => (
+                Keys::Secret { client: secrets.clone(), id: id.clone(), cache: Refreshing::default() },
+                Algorithm::HS256,
+            ),
             JwtKeys::Jwks { url, algorithm } => {
                 let upstream = Upstream::new().map_err(|why| ConfigError::new("JWT_JWKS_URL", why.to_string()))?;
                 let cache = Refreshing::default();
@@ -138,7 +139,8 @@ impl Auth {
         if let Keys::Secret { client, id, cache } = &self.0.keys {
             let secrets = current_and_previous(client, id).await;
             if let Ok(secrets) = &secrets {
-                check_secret(&secrets[0]).map_err(|problem| ConfigError::new("JWT_SECRET_ID", format!("names a secret that {problem}")))?;
+                check_secret(&secrets[0])
+                    .map_err(|problem| ConfigError::new("JWT_SECRET_ID", format!("names a secret that {problem}")))?;
             }
             let loaded = cache.get(async || secrets.map(to_keys)).await;
             if let Err(error) = loaded {
@@ -185,10 +187,12 @@ impl Auth {
         let fetch = async || current_and_previous(client, id).await.map(to_keys);
         let keys = cache.get(fetch).await?;
         match self.check_any(token, &keys) {
-            Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => match cache.newer_than(&keys, fetch).await? {
-                Some(newer) => self.check_any(token, &newer).map_err(|error| refused(&error)),
-                None => Err(refused(&error)),
-            },
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {
+                match cache.newer_than(&keys, fetch).await? {
+                    Some(newer) => self.check_any(token, &newer).map_err(|error| refused(&error)),
+                    None => Err(refused(&error)),
+                }
+            }
             result => result.map_err(|error| refused(&error)),
         }
     }

@@ -80,7 +80,9 @@ mod tests {
         let taken = edit(json!({ "id": "n-1", "version": 7, "text": "a" })).expect("well formed");
         assert_eq!(taken.version, Some(7));
         assert_eq!(taken.parse::<Note>().expect("complete").text, "a");
-        for bad in [json!({ "version": -1 }), json!({ "version": "7" }), json!({ "version": 1.5 }), json!({ "id": "n-2" })] {
+        for bad in
+            [json!({ "version": -1 }), json!({ "version": "7" }), json!({ "version": 1.5 }), json!({ "id": "n-2" })]
+        {
             assert!(edit(bad.clone()).is_err(), "{bad}");
         }
     }

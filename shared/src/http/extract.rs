@@ -4,11 +4,7 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, RawPathParams, Request, rejection::BytesRejection},
 };
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::CONTENT_TYPE,
-    request::Parts,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE, request::Parts};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

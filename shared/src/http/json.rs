@@ -36,9 +36,21 @@ pub(super) fn from_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError
 
 /// The field by its path, or `body` when the fault is not in a field.
 fn named<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> ApiError {
-    let known = error.path().iter().any(|segment| !matches!(segment, Segment::Unknown));
-    let field = if known { error.path().to_string() } else { "body".into() };
-    ApiError::validation(field, error.into_inner())
+    let mut path = error.path().to_string();
+    let in_root = !error.path().iter().any(|segment| !matches!(segment, Segment::Unknown));
+    let reason = error.into_inner().to_string();
+    // For these two the path stops at the object; the field is only in serde's words.
+    let field = ["missing field `", "duplicate field `"].iter().find_map(|words| {
+        let (field, _) = reason.strip_prefix(words)?.split_once('`')?;
+        Some(field)
+    });
+    match (field, in_root) {
+        (Some(field), true) => path = field.to_owned(),
+        (Some(field), false) => path = format!("{path}.{field}"),
+        (None, true) => path = "body".to_owned(),
+        (None, false) => {}
+    }
+    ApiError::validation(path, reason)
 }
 
 /// Counts brackets and commas before anything is built. Faulty JSON is left to the parser, which has better words.
@@ -112,7 +124,8 @@ mod tests {
         assert!(fault(r#"{"items":[{"quantity":"x"}]}"#).starts_with("items[0].quantity: invalid type: string"));
         assert!(fault(r#"{"items":[{"quantity":1,"price":0}]}"#).starts_with("items[0].price: unknown field"));
         assert!(fault(r#"{"items":[{"quantity":-1}]}"#).starts_with("items[0].quantity: invalid value"));
-        assert!(fault(r#"{"items":[{}]}"#).starts_with("items[0]: missing field `quantity`"));
+        assert!(fault(r#"{"items":[{}]}"#).starts_with("items[0].quantity: missing field"));
+        assert!(fault("{}").starts_with("items: missing field"));
         assert!(fault("{").starts_with("body: EOF"));
         assert!(fault("").starts_with("body: EOF"));
         assert!(fault(r#"{"items":[]} x"#).starts_with("body: trailing characters"));

@@ -69,9 +69,8 @@ impl<S: Sync> FromRequestParts<S> for Preconditions {
 
 impl Preconditions {
     fn from_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let if_match = list(headers, &IF_MATCH)?.map(|tags| {
-            if tags.trim() == "*" { IfMatch::Any } else { IfMatch::Versions(versions(&tags)) }
-        });
+        let if_match = list(headers, &IF_MATCH)?
+            .map(|tags| if tags.trim() == "*" { IfMatch::Any } else { IfMatch::Versions(versions(&tags)) });
         let if_none_match_any = match list(headers, &IF_NONE_MATCH)? {
             None => false,
             Some(tags) if tags.trim() == "*" => true,
@@ -229,7 +228,9 @@ mod tests {
     #[test]
     fn states_hold_against_the_current_version() {
         assert!(State::Absent.holds(None) && !State::Absent.holds(Some(1)));
-        assert!(State::Version(2).holds(Some(2)) && !State::Version(2).holds(Some(3)) && !State::Version(2).holds(None));
+        assert!(
+            State::Version(2).holds(Some(2)) && !State::Version(2).holds(Some(3)) && !State::Version(2).holds(None)
+        );
         assert!(State::Present.holds(Some(9)) && !State::Present.holds(None));
         assert!(!State::Never.holds(Some(1)) && !State::Never.holds(None));
     }

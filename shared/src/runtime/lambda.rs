@@ -12,11 +12,7 @@ use std::{
 use axum::{Router, body::Body as AxumBody};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header::SET_COOKIE};
 use http_body_util::BodyExt;
-use lambda_http::{
-    Body, Context, Error, RequestExt,
-    request::RequestContext,
-    service_fn,
-};
+use lambda_http::{Body, Context, Error, RequestExt, request::RequestContext, service_fn};
 use tower::ServiceExt;
 
 use crate::http::context::{ClientAddr, Deadline, InvocationId};
@@ -68,18 +64,15 @@ fn to_request(event: lambda_http::Request, base_path: Option<&str>) -> Request<A
 
 /// The path without stage and base path.
 ///
-/// lambda_http puts the stage in front of every path; the raw path of the event is what API Gateway received. An HTTP
-/// API with a named stage leaves the stage in it, but only under its own host name: a custom domain hides the stage.
+/// lambda_http puts the stage in front of every path; the raw path of the event is what API Gateway received. Only an
+/// HTTP API with a named stage leaves the stage in it.
 fn client_path(event: &lambda_http::Request, base_path: Option<&str>) -> String {
     let raw = event.raw_http_path();
     let path = match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => {
-            let own_host = context.domain_name.as_deref().is_none_or(|host| host.contains(".execute-api."));
-            match context.stage.as_deref() {
-                Some(stage) if stage != "$default" && own_host => strip_prefix(raw, &format!("/{stage}")),
-                _ => raw,
-            }
-        }
+        Some(RequestContext::ApiGatewayV2(context)) => match context.stage.as_deref() {
+            Some(stage) if stage != "$default" => strip_prefix(raw, &format!("/{stage}")),
+            _ => raw,
+        },
         _ => raw,
     };
     let path = base_path.map_or(path, |base| strip_prefix(path, base));

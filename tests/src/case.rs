@@ -1,0 +1,141 @@
+//! A golden case: a request and its answer.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One file of a `cases` folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What is sent.
+    pub request: Request,
+    /// What must come back; absent in a new file until the first `UPDATE_GOLDEN=1` run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Response>,
+    /// Parts of the answer that differ from run to run: JSON pointers into the body, and `header:<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub varies: Vec<String>,
+}
+
+/// A request, whatever the front door.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// HTTP method.
+    pub method: String,
+    /// Path and query as a client writes them, percent-encoded.
+    pub target: String,
+    /// The user whose token goes along; nobody's without one.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Headers besides the token and the content type of a JSON body.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// A JSON body; or a text that is sent as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+}
+
+/// An answer, without what belongs to one connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers by name, repeated ones joined.
+    pub headers: BTreeMap<String, String>,
+    /// A JSON body; or the text of any other; null when there is none.
+    pub body: Value,
+}
+
+impl Case {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Self {
+        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Writes a file.
+    pub fn write(&self, path: &Path) {
+        let text = serde_json::to_string_pretty(self).expect("a case is JSON");
+        fs::write(path, text + "\n").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+}
+
+/// The files of a folder in the order of their names, which is the order in which they are sent.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    assert!(!files.is_empty(), "{} has no cases", folder.display());
+    files
+}
+
+impl Request {
+    /// All headers that go over the wire.
+    pub fn wire_headers(&self) -> Vec<(String, String)> {
+        let mut headers: Vec<(String, String)> =
+            self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
+        let has = |headers: &[(String, String)], name: &str| headers.iter().any(|(given, _)| given == name);
+        if let Some(user) = &self.user {
+            let user = user.parse().expect("a legal user id");
+            headers.push(("authorization".into(), format!("Bearer {}", dev::token::issue(&user, None))));
+        }
+        if self.body.is_some() && !has(&headers, "content-type") {
+            headers.push(("content-type".into(), "application/json".into()));
+        }
+        if !has(&headers, "x-request-id") {
+            headers.push(("x-request-id".into(), "golden".into()));
+        }
+        headers
+    }
+
+    /// The body as it goes over the wire.
+    pub fn wire_body(&self) -> Option<String> {
+        self.body.as_ref().map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned))
+    }
+
+    /// The path without the query, and the query without its question mark.
+    pub fn path_and_query(&self) -> (&str, &str) {
+        self.target.split_once('?').unwrap_or((&self.target, ""))
+    }
+}
+
+/// Headers of one connection, or of one moment.
+const CONNECTION_HEADERS: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
+
+impl Response {
+    /// Puts an answer together.
+    pub fn new(status: u16, headers: impl IntoIterator<Item = (String, String)>, body: &[u8]) -> Self {
+        let mut joined: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in headers {
+            let name = name.to_lowercase();
+            if !CONNECTION_HEADERS.contains(&name.as_str()) {
+                joined.entry(name).and_modify(|all| *all += &format!(", {value}")).or_insert(value);
+            }
+        }
+        let text = String::from_utf8(body.to_vec()).expect("a text body");
+        let body = serde_json::from_str(&text).unwrap_or(if text.is_empty() { Value::Null } else { text.into() });
+        Self { status, headers: joined, body }
+    }
+
+    /// Replaces what varies by a mark, after making sure that it is there.
+    pub fn redact(&mut self, varies: &[String]) {
+        for part in varies {
+            if let Some(name) = part.strip_prefix("header:") {
+                let value = self.headers.get_mut(name).unwrap_or_else(|| panic!("no header {name}"));
+                *value = "(varies)".into();
+            } else {
+                let value = self.body.pointer_mut(part).unwrap_or_else(|| panic!("nothing at {part}"));
+                *value = "(varies)".into();
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A way into the service.
+
+use std::{path::Path, time::Duration};
+
+use dev::{database::Database, runtime_api::LambdaProcess, settings};
+
+use crate::{
+    case::{Request, Response},
+    event::Source,
+    server::{Server, demo_database},
+};
+
+/// How long one invocation may take.
+const INVOCATION_LIMIT: Duration = Duration::from_secs(30);
+
+/// The front doors of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The server of the container and of `cargo dev`.
+    Tcp,
+    /// See [`Source::ApigwV1`].
+    ApigwV1,
+    /// See [`Source::ApigwV2`].
+    ApigwV2,
+    /// See [`Source::ApigwV2Stage`].
+    ApigwV2Stage,
+    /// See [`Source::Alb`].
+    Alb,
+    /// See [`Source::AlbMultiValue`].
+    AlbMultiValue,
+    /// See [`Source::FunctionUrl`].
+    FunctionUrl,
+}
+
+impl Door {
+    fn source(self) -> Option<Source> {
+        match self {
+            Self::Tcp => None,
+            Self::ApigwV1 => Some(Source::ApigwV1),
+            Self::ApigwV2 => Some(Source::ApigwV2),
+            Self::ApigwV2Stage => Some(Source::ApigwV2Stage),
+            Self::Alb => Some(Source::Alb),
+            Self::AlbMultiValue => Some(Source::AlbMultiValue),
+            Self::FunctionUrl => Some(Source::FunctionUrl),
+        }
+    }
+
+    /// Opens the door on a fresh database with the demo data; `binary` is the Lambda function behind it.
+    pub async fn open(self, binary: &Path) -> Open {
+        let database = demo_database().await;
+        let entry = match self.source() {
+            None => Entry::Tcp(Server::on(&database.endpoint()).await),
+            Some(source) => {
+                let process = spawn(binary, &database.endpoint(), []).await;
+                Entry::Lambda(source, Box::new(process))
+            }
+        };
+        Open { entry, _database: database }
+    }
+}
+
+/// Starts a Lambda function on this DynamoDB, with some settings changed.
+pub async fn spawn<const N: usize>(
+    binary: &Path,
+    endpoint: &str,
+    settings: [(&'static str, &str); N],
+) -> LambdaProcess {
+    let local = settings::pairs().map(|(name, value)| (name, value.to_owned()));
+    let own = std::iter::once(("AWS_ENDPOINT_URL_DYNAMODB", endpoint)).chain(settings);
+    let environment: Vec<_> = local.chain(own.map(|(name, value)| (name, value.to_owned()))).collect();
+    LambdaProcess::spawn(binary, environment).await.expect("the function starts")
+}
+
+/// An open door.
+pub struct Open {
+    entry: Entry,
+    // Dropped last: the function behind the door still talks to it.
+    _database: Database,
+}
+
+enum Entry {
+    Tcp(Server),
+    Lambda(Source, Box<LambdaProcess>),
+}
+
+impl Open {
+    /// Sends a request through the door.
+    pub async fn send(&self, request: &Request) -> Response {
+        match &self.entry {
+            Entry::Tcp(server) => server.send(request).await,
+            Entry::Lambda(source, process) => {
+                let result = process.invoke(&source.event(request), INVOCATION_LIMIT).await;
+                let result = result.unwrap_or_else(|error| panic!("{source:?}: {error}\n{}", process.log().join("\n")));
+                source.response(&result.body)
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Running golden cases.
+
+use std::path::Path;
+
+use crate::{
+    case::{Case, files},
+    door::Door,
+};
+
+/// Sends every case of a folder through a door, in the order of the file names, and compares each answer.
+///
+/// # Panics
+/// When an answer differs, with both answers.
+pub async fn run(door: Door, binary: &Path, folder: &Path) {
+    let update = door == Door::Tcp && std::env::var_os("UPDATE_GOLDEN").is_some();
+    let open = door.open(binary).await;
+    let mut differences = Vec::new();
+    for file in files(folder) {
+        let mut case = Case::read(&file);
+        let mut answer = open.send(&case.request).await;
+        answer.redact(&case.varies);
+        if update {
+            case.response = Some(answer);
+            case.write(&file);
+        } else if case.response.as_ref() != Some(&answer) {
+            let shown = |response| serde_json::to_string_pretty(response).expect("JSON");
+            let (expected, got) = (shown(&case.response), shown(&Some(answer)));
+            differences.push(format!("{} through {door:?}\nexpected {expected}\ngot {got}", file.display()));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
