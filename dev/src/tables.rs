@@ -33,7 +33,12 @@ pub async fn create(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn create_one(client: &Client, name: &str, keys: &[&str], indexes: &[(&str, &str)]) -> Result<(), Failure> {
+/// Creates one table with string keys: the partition key first, then a sort key if there is one. An index has a
+/// partition key of its own and the sort key `sk`.
+///
+/// # Errors
+/// When the store refuses.
+pub async fn create_one(client: &Client, name: &str, keys: &[&str], indexes: &[(&str, &str)]) -> Result<(), Failure> {
     let attributes = keys.iter().copied().chain(indexes.iter().map(|(_, attribute)| *attribute));
     let mut request = client
         .create_table()

@@ -1,0 +1,10 @@
+//! End-to-end tests that belong to no single route group.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod auth;
+mod emulator;
+mod errors;
+mod robustness;
+mod secrets;
+mod store;

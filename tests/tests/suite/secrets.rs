@@ -1,0 +1,151 @@
+//! The JWT secret in Secrets Manager: both values of a rotation, and what happens when it cannot be reached.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use axum::{Json, Router, body::Bytes, extract::State, http::StatusCode};
+use dev::settings;
+use http::HeaderMap;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use shared::{
+    backend::dynamo::Aws,
+    config::{Config, Env},
+    http::auth::{Auth, Identity},
+    secrets::current_and_previous,
+};
+use tokio::net::TcpListener;
+
+use crate::emulator::independent_endpoint;
+
+const OLD: &str = "the old secret, which is long enough to be one";
+const NEW: &str = "the new secret, which is long enough to be one";
+
+/// A Secrets Manager with one secret: what each stage holds, or nothing at all when it is down.
+#[derive(Clone, Default)]
+struct Manager {
+    stages: Arc<Mutex<Option<Value>>>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Manager {
+    fn set(&self, stages: Value) {
+        *self.stages.lock().unwrap() = Some(stages);
+    }
+
+    fn go_down(&self) {
+        *self.stages.lock().unwrap() = None;
+    }
+
+    async fn serve(&self) -> String {
+        let service = Router::new().fallback(get_secret_value).with_state(self.clone());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        format!("http://{address}")
+    }
+}
+
+async fn get_secret_value(State(manager): State<Manager>, request: Bytes) -> (StatusCode, Json<Value>) {
+    let request: Value = serde_json::from_slice(&request).unwrap();
+    manager.calls.fetch_add(1, Ordering::SeqCst);
+    let stages = manager.stages.lock().unwrap().clone();
+    let Some(stages) = stages else {
+        return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "__type": "InternalServiceError" })));
+    };
+    let stage = request["VersionStage"].as_str().unwrap();
+    match stages[stage].as_str() {
+        Some(value) => (StatusCode::OK, Json(json!({ "Name": request["SecretId"], "SecretString": value }))),
+        None => (StatusCode::BAD_REQUEST, Json(json!({ "__type": "ResourceNotFoundException", "message": "no" }))),
+    }
+}
+
+async fn auth(manager: &Manager) -> Auth {
+    let pairs = settings::pairs().filter(|(name, _)| *name != "JWT_SECRET");
+    let env: Env = pairs.chain([("JWT_SECRET_ID", "bff/jwt"), ("STORE_TIMEOUT_MS", "500")]).collect();
+    let config = Config::from_env(&env).unwrap();
+    Auth::new(&config.jwt, &Aws::local(&manager.serve().await, config.limits).secrets).unwrap()
+}
+
+/// `ok`, or the code of the refusal.
+async fn verify(auth: &Auth, secret: &str) -> &'static str {
+    let exp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 600;
+    let claims =
+        json!({ "sub": "u", "iss": settings::value("JWT_ISSUER"), "aud": settings::value("JWT_AUDIENCE"), "exp": exp });
+    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap();
+    let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap())]);
+    match auth.identify(&headers).await {
+        Identity::Verified(_) => "ok",
+        Identity::Refused(error) => error.code().facts().name,
+        Identity::Anonymous => "anonymous",
+    }
+}
+
+#[tokio::test]
+async fn both_values_of_a_rotation_verify_and_are_cached() {
+    let manager = Manager::default();
+    manager.set(json!({ "AWSCURRENT": NEW, "AWSPREVIOUS": OLD }));
+    let auth = auth(&manager).await;
+    for _ in 0..20 {
+        assert_eq!(verify(&auth, NEW).await, "ok");
+        assert_eq!(verify(&auth, OLD).await, "ok");
+    }
+    assert_eq!(manager.calls.load(Ordering::SeqCst), 2, "one fetch of each stage");
+}
+
+#[tokio::test]
+async fn a_rotation_is_noticed_by_the_first_new_token() {
+    let manager = Manager::default();
+    manager.set(json!({ "AWSCURRENT": OLD }));
+    let auth = auth(&manager).await;
+    assert_eq!(verify(&auth, OLD).await, "ok");
+    manager.set(json!({ "AWSCURRENT": NEW, "AWSPREVIOUS": OLD }));
+    assert_eq!(verify(&auth, NEW).await, "ok");
+    assert_eq!(verify(&auth, OLD).await, "ok");
+    let calls = manager.calls.load(Ordering::SeqCst);
+    for _ in 0..20 {
+        assert_eq!(verify(&auth, "a forged secret that is long enough to be one").await, "UNAUTHENTICATED");
+    }
+    assert_eq!(manager.calls.load(Ordering::SeqCst), calls, "forged tokens cause no fetches");
+}
+
+#[tokio::test]
+async fn the_last_value_serves_while_the_manager_is_down() {
+    let manager = Manager::default();
+    let auth = auth(&manager).await;
+    assert_eq!(auth.warm_up().await, Ok(()), "a manager that is down does not stop the start");
+    assert_eq!(verify(&auth, OLD).await, "UNAVAILABLE", "which a phone may retry");
+    manager.set(json!({ "AWSCURRENT": OLD }));
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(verify(&auth, OLD).await, "ok");
+    manager.go_down();
+    assert_eq!(verify(&auth, OLD).await, "ok");
+    assert_eq!(verify(&auth, NEW).await, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn a_short_secret_stops_the_start_and_never_verifies() {
+    let manager = Manager::default();
+    manager.set(json!({ "AWSCURRENT": "short" }));
+    let refusal = auth(&manager).await.warm_up().await.unwrap_err().to_string();
+    assert_eq!(refusal, "JWT_SECRET_ID names a secret that has 5 bytes; HS256 needs at least 32");
+    manager.set(json!({ "AWSCURRENT": NEW, "AWSPREVIOUS": "short" }));
+    assert_eq!(verify(&auth(&manager).await, "short").await, "UNAUTHENTICATED");
+}
+
+/// The same through a Secrets Manager that is not ours.
+#[tokio::test]
+async fn the_independent_emulator_moves_the_stages() {
+    let Some(endpoint) = independent_endpoint() else { return };
+    let limits = Config::from_env(&settings::pairs().collect()).unwrap().limits;
+    let client = Aws::local(&endpoint, limits).secrets;
+    let name = format!("jwt-{}", shared::Id::generate());
+    client.create_secret().name(&name).secret_string(OLD).send().await.unwrap();
+    assert_eq!(current_and_previous(&client, &name).await.unwrap(), [OLD]);
+    client.put_secret_value().secret_id(&name).secret_string(NEW).send().await.unwrap();
+    assert_eq!(current_and_previous(&client, &name).await.unwrap(), [NEW, OLD]);
+    let missing = current_and_previous(&client, "no-such-secret").await.unwrap_err().to_string();
+    assert!(missing.contains("no-such-secret"), "{missing}");
+}

@@ -1,0 +1,234 @@
+//! The change log on real stores.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+use shared::{
+    ApiError, Code, Id,
+    delta::{Change, ChangeLog, Entity, Index, Outcome, Record, Verdict, judge},
+    http::{page::PageQuery, precondition::State},
+};
+
+use crate::emulator::{Store, on_every_store};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Paint {
+    name: String,
+    colour: Option<String>,
+}
+
+impl Entity for Paint {
+    fn same_content(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn index_attributes(&self) -> Vec<(&'static str, String)> {
+        self.colour.iter().map(|colour| ("colour", colour.clone())).collect()
+    }
+}
+
+const SCOPE: &str = "U#painter";
+const BY_COLOUR: Index = Index { name: "byColour", attribute: "colour" };
+
+impl Store {
+    fn paints(&self) -> ChangeLog<Paint> {
+        ChangeLog::new(self.aws.dynamodb.clone(), self.table.clone())
+    }
+
+    /// The log as it is stored: seq, id, version, deleted.
+    async fn log(&self) -> Vec<(u64, String, u64, bool)> {
+        let text = |value: &str| AttributeValue::S(value.into());
+        let query = self.aws.dynamodb.query().table_name(&self.table).consistent_read(true);
+        let query = query.key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last");
+        let query =
+            query.expression_attribute_values(":pk", text(SCOPE)).expression_attribute_values(":first", text("C#0"));
+        let items = query.expression_attribute_values(":last", text("C#9")).send().await.unwrap().items.unwrap();
+        let number = |item: &shared::delta::Item, name: &str| item[name].as_n().unwrap().parse::<u64>().unwrap();
+        items
+            .iter()
+            .map(|item| {
+                let id = item["id"].as_s().unwrap().clone();
+                (number(item, "seq"), id, number(item, "version"), item.contains_key("deleted"))
+            })
+            .collect()
+    }
+
+    async fn head(&self) -> shared::delta::Item {
+        let key = |value: &str| AttributeValue::S(value.into());
+        let get = self.aws.dynamodb.get_item().table_name(&self.table).key("pk", key(SCOPE)).key("sk", key("C#HEAD"));
+        get.consistent_read(true).send().await.unwrap().item.expect("a head")
+    }
+}
+
+fn id(text: &str) -> Id {
+    text.parse().unwrap()
+}
+
+fn paint(name: &str, colour: Option<&str>) -> Paint {
+    Paint { name: name.into(), colour: colour.map(Into::into) }
+}
+
+async fn put(paints: &ChangeLog<Paint>, key: &str, value: Paint) -> Result<Outcome<Paint>, ApiError> {
+    paints.write(SCOPE, &id(key), |_| Ok::<_, ApiError>(Change::Put(value.clone()))).await
+}
+
+async fn delete(paints: &ChangeLog<Paint>, key: &str) -> Outcome<Paint> {
+    paints.write(SCOPE, &id(key), |_| Ok::<_, ApiError>(Change::Delete)).await.unwrap()
+}
+
+on_every_store!(
+    versions_and_log_agree,
+    a_write_that_keeps_leaves_no_trace,
+    writers_of_one_scope_leave_a_gapless_log,
+    of_writers_with_one_base_one_wins,
+    pages_hold_every_live_row_once,
+    an_index_has_only_the_rows_with_its_attribute,
+    recent_shows_each_changed_row_once,
+);
+
+async fn versions_and_log_agree(store: Store) {
+    let paints = store.paints();
+    let first = put(&paints, "a", paint("ash", None)).await.unwrap().record.unwrap();
+    assert_eq!((first.version, first.seq), (1, 1));
+    let second = put(&paints, "a", paint("bone", Some("white"))).await.unwrap().record.unwrap();
+    assert_eq!((second.version, second.seq), (2, 2));
+    let stored: Record<Paint> = paints.get(SCOPE, &id("a")).await.unwrap().unwrap();
+    assert_eq!(stored, second);
+    let gone = delete(&paints, "a").await.record.unwrap();
+    assert_eq!((gone.version, gone.seq, gone.value), (3, 3, None));
+    assert_eq!(paints.get("U#other", &id("a")).await.unwrap(), None);
+
+    let log = store.log().await;
+    let expected = [(1, "a".into(), 1, false), (2, "a".into(), 2, false), (3, "a".into(), 3, true)];
+    assert_eq!(log, expected);
+    let head = store.head().await;
+    assert_eq!(head["seq"].as_n().unwrap(), "3");
+    assert!(!head["epoch"].as_s().unwrap().is_empty());
+}
+
+async fn a_write_that_keeps_leaves_no_trace(store: Store) {
+    let paints = store.paints();
+    let kept = paints.write(SCOPE, &id("a"), |_| Ok::<_, ApiError>(Change::Keep)).await.unwrap();
+    assert!(kept.record.is_none() && !kept.applied);
+    put(&paints, "a", paint("ash", None)).await.unwrap();
+    let kept = paints.write(SCOPE, &id("a"), |_| Ok::<_, ApiError>(Change::Keep)).await.unwrap();
+    assert_eq!(kept.record.unwrap().version, 1);
+    assert_eq!(store.log().await.len(), 1);
+}
+
+async fn writers_of_one_scope_leave_a_gapless_log(store: Store) {
+    let paints = store.paints();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..6 {
+        let paints = paints.clone();
+        writers.spawn(async move {
+            let mut applied = 0;
+            for round in 0..8 {
+                match put(&paints, &format!("w{writer}"), paint(&format!("{round}"), None)).await {
+                    Ok(outcome) => applied += u64::from(outcome.applied),
+                    // Contention may exhaust a writer's tries; it must say so, and must not have written.
+                    Err(error) => assert_eq!(error.code(), Code::Unavailable),
+                }
+            }
+            applied
+        });
+    }
+    let applied: u64 = writers.join_all().await.into_iter().sum();
+    let log = store.log().await;
+    assert!(applied >= 6, "{applied}");
+    assert_eq!(log.iter().map(|entry| entry.0).collect::<Vec<_>>(), (1..=applied).collect::<Vec<_>>());
+    let mut versions = std::collections::HashMap::new();
+    for (_, id, version, _) in log {
+        let last = versions.entry(id).or_insert(0);
+        assert_eq!(version, *last + 1);
+        *last = version;
+    }
+}
+
+async fn of_writers_with_one_base_one_wins(store: Store) {
+    let paints = store.paints();
+    put(&paints, "a", paint("ash", None)).await.unwrap();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let paints = paints.clone();
+        writers.spawn(async move {
+            let proposed = paint(&format!("by {writer}"), None);
+            let decide = |current: Option<&Record<Paint>>| match judge(current, State::Version(1), Some(&proposed)) {
+                Verdict::Apply => Ok(Change::Put(proposed.clone())),
+                Verdict::Unchanged => Ok(Change::Keep),
+                Verdict::Conflict => Err(ApiError::new(Code::Conflict, "lost")),
+            };
+            paints.write(SCOPE, &id("a"), decide).await.map(|outcome| outcome.applied)
+        });
+    }
+    let results = writers.join_all().await;
+    assert_eq!(results.iter().filter(|result| matches!(result, Ok(true))).count(), 1, "{results:?}");
+    for lost in results.into_iter().filter_map(Result::err) {
+        assert_eq!(lost.code(), Code::Conflict);
+    }
+    assert_eq!(store.log().await.len(), 2);
+}
+
+async fn pages_hold_every_live_row_once(store: Store) {
+    let paints = store.paints();
+    for n in 0..25 {
+        put(&paints, &format!("p{n:02}"), paint("x", None)).await.unwrap();
+    }
+    // At both ends, and enough in a row to empty a page.
+    let deleted: HashSet<String> = [0, 9, 10, 11, 12, 13, 14, 24].map(|n| format!("p{n:02}")).into();
+    for key in &deleted {
+        delete(&paints, key).await;
+    }
+    for limit in [1, 4, 7, 25, 100] {
+        let mut seen = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = query(limit, cursor);
+            let page = paints.list(SCOPE, &page).await.unwrap();
+            assert!(page.items.len() <= usize::from(limit));
+            seen.extend(page.items.iter().map(|record| record.id.to_string()));
+            match page.next_cursor {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        let expected: Vec<String> =
+            (0..25).rev().map(|n| format!("p{n:02}")).filter(|key| !deleted.contains(key)).collect();
+        assert_eq!(seen, expected, "limit {limit}");
+    }
+}
+
+fn query(limit: u16, cursor: Option<String>) -> shared::http::page::PageRequest {
+    let query: PageQuery = serde_json::from_value(serde_json::json!({ "limit": limit, "cursor": cursor })).unwrap();
+    query.check().unwrap()
+}
+
+async fn an_index_has_only_the_rows_with_its_attribute(store: Store) {
+    let paints = store.paints();
+    for (key, colour) in [("a", Some("red")), ("b", None), ("c", Some("red")), ("d", Some("blue")), ("e", Some("red"))]
+    {
+        put(&paints, key, paint("x", colour)).await.unwrap();
+    }
+    put(&paints, "c", paint("x", Some("blue"))).await.unwrap();
+    delete(&paints, "e").await;
+    let ids = async |colour: &str| {
+        let page = paints.list_by(BY_COLOUR, colour, &query(10, None)).await.unwrap();
+        page.items.iter().map(|record| record.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("red").await, ["a"]);
+    assert_eq!(ids("blue").await, ["d", "c"]);
+    assert_eq!(ids("green").await, [""; 0]);
+}
+
+async fn recent_shows_each_changed_row_once(store: Store) {
+    let paints = store.paints();
+    for key in ["a", "b", "c", "b", "d"] {
+        put(&paints, key, paint("x", None)).await.unwrap();
+    }
+    delete(&paints, "c").await;
+    let recent = paints.recent(SCOPE, 2).await.unwrap();
+    let shown: Vec<(String, u64)> = recent.iter().map(|record| (record.id.to_string(), record.version)).collect();
+    assert_eq!(shown, [("d".into(), 1), ("b".into(), 2)]);
+    assert!(paints.recent("U#nobody", 2).await.unwrap().is_empty());
+}
