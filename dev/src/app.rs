@@ -2,7 +2,7 @@
 
 use axum::Router;
 use shared::{
-    backend::dynamo::Aws,
+    backend::aws::Aws,
     config::{Config, ConfigError, Env},
     runtime::App,
 };
@@ -23,7 +23,7 @@ pub fn on(endpoint: &str) -> Result<App, ConfigError> {
 /// When a setting is wrong.
 pub fn with(env: Env, endpoint: &str) -> Result<App, ConfigError> {
     let config = Config::from_env(&env)?;
-    let aws = Aws::local(endpoint, config.limits);
+    let aws = Aws::local(endpoint, config.limits)?;
     App::new(env, config, aws)
 }
 

@@ -1,19 +1,17 @@
 //! Structured logs: one JSON object a line on standard output.
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 use crate::config::{ConfigError, Env};
 
-/// Starts logging. `LOG_LEVEL` takes a level or a filter of `tracing-subscriber` (default `info`); `LOG_FORMAT` is
-/// `json` (default) or, for a person at a terminal, `text`.
+/// Starts logging. `LOG_LEVEL` is `error`, `warn`, `info` (default), `debug`, `trace` or `off`; `LOG_FORMAT` is `json`
+/// (default) or, for a person at a terminal, `text`.
 ///
 /// # Errors
 /// When one of them is neither.
 pub fn init(env: &Env) -> Result<(), ConfigError> {
-    let filter = env.optional("LOG_LEVEL").unwrap_or("info");
-    let filter =
-        EnvFilter::try_new(filter).map_err(|why| ConfigError::new("LOG_LEVEL", format!("is {filter:?}: {why}")))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter);
+    let level = env.parsed("LOG_LEVEL", LevelFilter::INFO)?;
+    let logs = tracing_subscriber::fmt().with_max_level(level);
     // A second call in one process, from a test for example, changes nothing.
     let _ = match env.optional("LOG_FORMAT").unwrap_or("json") {
         "json" => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

@@ -110,21 +110,37 @@ impl Shape<User, State> for V2 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::Value;
-    use shared::slim::{Level, Selection, Slimmed};
+    use shared::{
+        backend::aws::Aws,
+        config::Limits,
+        image::Images,
+        slim::{Level, Selection, Slimmed},
+    };
 
     use super::*;
+    use crate::Users;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     /// The user that the project's predecessor shows as its verbose backend answer.
     const VERBOSE: &str = include_str!("../tests/verbose-user.json");
 
+    /// The routes' state; the store behind it is never asked.
+    fn state() -> State {
+        let limits = Limits { request: SECOND, deadline_margin: SECOND, store: SECOND, store_attempt: SECOND };
+        let aws = Aws::local("http://127.0.0.1:1", limits).expect("local clients");
+        State { users: Users::new(aws.dynamodb, "users"), images: Images::new("/images") }
+    }
+
     fn sizes(level: Level) -> (usize, usize, usize) {
         let verbose: Value = serde_json::from_str(VERBOSE).expect("JSON");
         let user: User = serde_json::from_value(verbose.clone()).expect("the stored record has this shape");
-        let images = Images::new("/images");
-        let selection = Selection::at(level);
-        let v1 = serde_json::to_string(&Slimmed::new(&V1::view(&user, &images), &selection)).expect("JSON");
-        let v2 = serde_json::to_string(&Slimmed::new(&V2::view(&user, &images), &selection)).expect("JSON");
+        let (state, selection) = (state(), Selection::at(level));
+        let v1 = serde_json::to_string(&Slimmed::new(&V1::view(&user, &state), &selection)).expect("JSON");
+        let v2 = serde_json::to_string(&Slimmed::new(&V2::view(&user, &state), &selection)).expect("JSON");
         (verbose.to_string().len(), v1.len(), v2.len())
     }
 
@@ -139,9 +155,8 @@ mod tests {
     #[test]
     fn full_loses_nothing_that_the_owner_may_see() {
         let user: User = serde_json::from_str(VERBOSE).expect("JSON");
-        let images = Images::new("/images");
         let full = Selection::at(Level::Full);
-        let shown = serde_json::to_value(Slimmed::new(&V2::view(&user, &images), &full)).expect("JSON");
+        let shown = serde_json::to_value(Slimmed::new(&V2::view(&user, &state()), &full)).expect("JSON");
         let verbose: Value = serde_json::from_str(VERBOSE).expect("JSON");
         for (field, value) in verbose.as_object().expect("an object") {
             assert_eq!(&shown[field], value, "{field}");

@@ -1,4 +1,5 @@
 //! Where data comes from: DynamoDB and HTTP upstreams.
 
+pub mod aws;
 pub mod dynamo;
 pub mod upstream;

@@ -11,7 +11,7 @@ pub use lambda::serve as serve_lambda;
 pub use tcp::{serve as serve_tcp, termination};
 
 use crate::{
-    backend::dynamo::Aws,
+    backend::aws::Aws,
     config::{Config, ConfigError, Env},
     http::{auth::Auth, stack::Stack},
     telemetry,
@@ -38,7 +38,7 @@ impl App {
         let env = Env::of_process();
         telemetry::init(&env)?;
         let config = Config::from_env(&env)?;
-        let aws = Aws::from_env(&env, config.limits).await?;
+        let aws = Aws::from_env(&env, config.limits)?;
         let app = Self::new(env, config, aws)?;
         app.auth.warm_up().await?;
         Ok(app)

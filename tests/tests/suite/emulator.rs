@@ -2,7 +2,7 @@
 
 use dev::{database::Database, tables};
 use shared::{
-    backend::dynamo::Aws,
+    backend::aws::Aws,
     config::{Config, Env},
 };
 
@@ -39,7 +39,7 @@ pub(crate) fn independent_endpoint() -> Option<String> {
 
 async fn on(endpoint: &str, table: String, embedded: Option<Database>) -> Store {
     let env: Env = dev::settings::pairs().collect();
-    let aws = Aws::local(endpoint, Config::from_env(&env).expect("good settings").limits);
+    let aws = Aws::local(endpoint, Config::from_env(&env).expect("good settings").limits).expect("good settings");
     tables::create_one(&aws.dynamodb, &table, &["pk", "sk"], &[("byColour", "colour")]).await.expect("a new table");
     Store { aws, table, _embedded: embedded }
 }

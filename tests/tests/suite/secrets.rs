@@ -11,7 +11,7 @@ use http::HeaderMap;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use shared::{
-    backend::dynamo::Aws,
+    backend::aws::Aws,
     config::{Config, Env},
     http::auth::{Auth, Identity},
     secrets::current_and_previous,
@@ -66,7 +66,7 @@ async fn auth(manager: &Manager) -> Auth {
     let pairs = settings::pairs().filter(|(name, _)| *name != "JWT_SECRET");
     let env: Env = pairs.chain([("JWT_SECRET_ID", "bff/jwt"), ("STORE_TIMEOUT_MS", "500")]).collect();
     let config = Config::from_env(&env).unwrap();
-    Auth::new(&config.jwt, &Aws::local(&manager.serve().await, config.limits).secrets).unwrap()
+    Auth::new(&config.jwt, &Aws::local(&manager.serve().await, config.limits).unwrap().secrets).unwrap()
 }
 
 /// `ok`, or the code of the refusal.
@@ -140,7 +140,7 @@ async fn a_short_secret_stops_the_start_and_never_verifies() {
 async fn the_independent_emulator_moves_the_stages() {
     let Some(endpoint) = independent_endpoint() else { return };
     let limits = Config::from_env(&settings::pairs().collect()).unwrap().limits;
-    let client = Aws::local(&endpoint, limits).secrets;
+    let client = Aws::local(&endpoint, limits).unwrap().secrets;
     let name = format!("jwt-{}", shared::Id::generate());
     client.create_secret().name(&name).secret_string(OLD).send().await.unwrap();
     assert_eq!(current_and_previous(&client, &name).await.unwrap(), [OLD]);
