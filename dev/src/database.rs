@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// A running server. It stops when this is dropped.
 pub struct Database {
-    database: dynoxide::Database,
+    store: dynoxide::Database,
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
@@ -49,7 +49,7 @@ impl Database {
                 tracing::error!(%error, "the embedded DynamoDB stopped");
             }
         });
-        Ok(Self { database, address, stop: Some(stop), served })
+        Ok(Self { store: database, address, stop: Some(stop), served })
     }
 
     /// The endpoint for an AWS SDK.
@@ -63,7 +63,7 @@ impl Database {
     /// When the table is not there or an item is not one of it.
     pub fn import(&self, table: &str, items: Vec<Item>) -> io::Result<()> {
         let items = items.into_iter().map(to_embedded).collect::<io::Result<_>>()?;
-        let imported = self.database.import_items(table, items, ImportOptions::default());
+        let imported = self.store.import_items(table, items, ImportOptions::default());
         imported.map(drop).map_err(|error| io::Error::other(error.to_string()))
     }
 
@@ -72,7 +72,7 @@ impl Database {
     /// # Errors
     /// When the store fails.
     pub fn is_empty(&self, table: &str) -> io::Result<bool> {
-        let tables = self.database.table_stats().map_err(|error| io::Error::other(error.to_string()))?;
+        let tables = self.store.table_stats().map_err(|error| io::Error::other(error.to_string()))?;
         Ok(tables.iter().all(|stats| stats.table_name != table || stats.item_count == 0))
     }
 

@@ -11,6 +11,25 @@ use aws_sdk_dynamodb::{
 
 use crate::settings;
 
+struct Table {
+    /// The setting that holds its name.
+    variable: &'static str,
+    /// Partition key, and sort key if there is one.
+    keys: &'static [&'static str],
+    /// Secondary indexes: name and partition key.
+    indexes: &'static [(&'static str, &'static str)],
+}
+
+const TABLES: [Table; 3] = [
+    Table { variable: "USERS_TABLE", keys: &["id"], indexes: &[] },
+    Table {
+        variable: "PRODUCTS_TABLE",
+        keys: &["pk", "sk"],
+        indexes: &[("byCategory", "category"), ("featured", "featured")],
+    },
+    Table { variable: "ORDERS_TABLE", keys: &["pk", "sk"], indexes: &[] },
+];
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Creates the tables of users, products and orders, those that are not there yet.
@@ -19,12 +38,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// When the store refuses.
 pub async fn create(client: &Client) -> Result<(), Failure> {
     let existing = client.list_tables().send().await.map_err(explain)?.table_names.unwrap_or_default();
-    let tables: [(&str, &[&str], &[(&str, &str)]); 3] = [
-        ("USERS_TABLE", &["id"], &[]),
-        ("PRODUCTS_TABLE", &["pk", "sk"], &[("byCategory", "category"), ("featured", "featured")]),
-        ("ORDERS_TABLE", &["pk", "sk"], &[]),
-    ];
-    for (variable, keys, indexes) in tables {
+    for Table { variable, keys, indexes } in TABLES {
         let name = settings::value(variable);
         if !existing.iter().any(|table| table == name) {
             create_one(client, name, keys, indexes).await?;

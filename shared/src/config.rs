@@ -29,7 +29,7 @@ pub struct Env(HashMap<String, String>);
 impl Env {
     /// The variables of this process.
     pub fn of_process() -> Self {
-        Self::from_iter(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
     }
 
     /// A value, if there is one.

@@ -142,7 +142,11 @@ impl Code {
 ///
 /// The message and the details are sent; the source is logged and never sent.
 #[derive(Clone, Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Parts>);
+
+/// Boxed, so that a `Result` with an error is no larger than one without.
+#[derive(Clone, Debug)]
+struct Parts {
     code: Code,
     message: String,
     details: Option<Value>,
@@ -153,7 +157,7 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a code and a sentence for the developer of the app.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: None, headers: Vec::new(), source: None }
+        Self(Box::new(Parts { code, message: message.into(), details: None, headers: Vec::new(), source: None }))
     }
 
     /// 400: one field, one reason.
@@ -220,37 +224,37 @@ impl ApiError {
     /// Adds the `details` member.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.0.details = Some(details);
         self
     }
 
     /// Adds a response header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
     /// Keeps the cause for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.source = Some(Arc::from(source.into()));
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
     /// What went wrong.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The sentence that is sent.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The chain of causes for the log, never for the client.
     pub fn causes(&self) -> Option<String> {
-        let mut cause: Option<&dyn std::error::Error> = Some(self.source.as_deref()?);
+        let mut cause: Option<&dyn std::error::Error> = Some(self.0.source.as_deref()?);
         let mut text = String::new();
         while let Some(error) = cause {
             if !text.is_empty() {
@@ -272,22 +276,22 @@ impl ApiError {
 
     /// The response as it leaves: body by the caller's API version, and the headers that belong to the error.
     pub(crate) fn render(&self, context: &RequestContext, docs_url: &str) -> Response {
-        let facts = self.code.facts();
+        let facts = self.0.code.facts();
         let retry_after = facts.retry_after;
         let problem = (context.version() != Some(ApiVersion::V1)).then(|| Problem {
             kind: format!("{docs_url}/errors#{}", facts.name.to_ascii_lowercase().replace('_', "-")),
             title: facts.title,
             status: facts.status.as_u16(),
-            detail: &self.message,
+            detail: &self.0.message,
             instance: context.path(),
         });
         let content_type = if problem.is_some() { "application/problem+json" } else { "application/json" };
         let body = Body {
             code: facts.name,
-            message: &self.message,
+            message: &self.0.message,
             retryable: facts.retryable,
             retry_after,
-            details: self.details.as_ref(),
+            details: self.0.details.as_ref(),
             request_id: context.request_id(),
             problem,
         };
@@ -300,7 +304,7 @@ impl ApiError {
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &self.0.headers {
             headers.append(name, value.clone());
         }
         response
@@ -310,7 +314,7 @@ impl ApiError {
 /// Leaves the body to the error layer of the stack, which knows the request's id, version and path.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = self.code.facts().status.into_response();
+        let mut response = self.0.code.facts().status.into_response();
         response.extensions_mut().insert(self);
         response
     }

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use crate::error::ApiError;
 
 /// How long a fetched value serves before it is fetched again.
-const TTL: Duration = Duration::from_secs(300);
+const TTL: Duration = Duration::from_mins(5);
 /// The least time between two early refreshes, so that a flood of bad tokens is not a flood of fetches.
 const COOLDOWN: Duration = Duration::from_secs(30);
 /// How long a failed fetch speaks for the next callers, so that they do not queue behind a source that is down.
@@ -183,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_early_refresh_is_immediate_once_and_then_waits_for_its_cooldown() {
-        let cache = Refreshing::new(Duration::from_secs(60), Duration::from_millis(50));
+        let cache = Refreshing::new(Duration::from_mins(1), Duration::from_millis(50));
         let first = cache.get(async || Ok::<_, Infallible>(1)).await.expect("first");
         let to = |n| async move || Ok::<_, Infallible>(n);
         let second = cache.newer_than(&first, to(2)).await.expect("fetched").expect("newer");

@@ -118,7 +118,7 @@ impl Response {
         for (name, value) in headers {
             let name = name.to_lowercase();
             if !CONNECTION_HEADERS.contains(&name.as_str()) {
-                joined.entry(name).and_modify(|all| *all += &format!(", {value}")).or_insert(value);
+                joined.entry(name).and_modify(|all| *all = format!("{all}, {value}")).or_insert(value);
             }
         }
         let text = String::from_utf8(body.to_vec()).expect("a text body");

@@ -52,6 +52,12 @@ pub(crate) struct Failures(pub(crate) BTreeMap<&'static str, Failure>);
 impl Failures {
     /// The part's value, or `None` after noting why.
     pub(crate) fn note<T>(&mut self, name: &'static str, part: Part<T>) -> Option<T> {
-        part.inspect_err(|error| drop(self.0.insert(name, Failure::of(name, error)))).ok()
+        match part {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.0.insert(name, Failure::of(name, &error));
+                None
+            }
+        }
     }
 }

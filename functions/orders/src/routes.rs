@@ -27,7 +27,7 @@ use shared::{
 use crate::{
     model::{Order, OrderDraft},
     store::{Orders, orders, scope_of},
-    view::Deleted,
+    view::Tombstone,
     write::{self, Refused},
 };
 
@@ -150,7 +150,7 @@ async fn remove<V: Shape<Record<Order>, State>>(
     let outcome =
         write::delete(&state, &caller.user, &id, expected).await.map_err(refusal::<V>(&state, &id, &selection))?;
     let version = outcome.record.map_or(0, |record| record.version);
-    view::json(StatusCode::OK, &Deleted::new(&id, version))
+    view::json(StatusCode::OK, &Tombstone::new(&id, version))
 }
 
 /// The answer to a write: the whole stored order, 201 with its place when it is new.
@@ -182,9 +182,9 @@ fn refusal<V: Shape<Record<Order>, State>>(
         Refused::Error(error) => error,
         Refused::Conflict(expected, current) => {
             let version = current.as_ref().map_or(0, |record| record.version);
-            let shown = match current.as_ref().and_then(|record| V::view(record, &state)) {
+            let shown = match current.as_deref().and_then(|record| V::view(record, state)) {
                 Some(order) => view::value(&order, selection),
-                None => Ok(json!(Deleted::new(id, version))),
+                None => Ok(json!(Tombstone::new(id, version))),
             };
             shown.map_or_else(|error| error, |current| expected.refuse(version, &current))
         }

@@ -83,13 +83,13 @@ pub struct LineV2<'a> {
 
 /// What is left of a deleted order.
 #[derive(Debug, Serialize)]
-pub(crate) struct Deleted<'a> {
+pub(crate) struct Tombstone<'a> {
     id: &'a str,
     version: u64,
     deleted: bool,
 }
 
-impl<'a> Deleted<'a> {
+impl<'a> Tombstone<'a> {
     pub(crate) fn new(id: &'a shared::Id, version: u64) -> Self {
         Self { id: id.as_str(), version, deleted: true }
     }

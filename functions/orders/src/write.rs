@@ -19,7 +19,7 @@ use crate::{
 /// A write that did not happen.
 pub(crate) enum Refused {
     /// The order is not what the write is based on; the server's copy, if it has one.
-    Conflict(Expected, Option<Record<Order>>),
+    Conflict(Expected, Option<Box<Record<Order>>>),
     /// Anything else.
     Error(ApiError),
 }
@@ -81,7 +81,7 @@ async fn change(
         match judge(row, expected.state, Some(&proposed)) {
             Verdict::Apply => Ok(Change::Put(proposed)),
             Verdict::Unchanged => Ok(Change::Keep),
-            Verdict::Conflict => Err(Refused::Conflict(expected, row.cloned())),
+            Verdict::Conflict => Err(Refused::Conflict(expected, row.cloned().map(Box::new))),
         }
     };
     state.orders.write(&scope_of(user), id, decide).await
@@ -102,7 +102,7 @@ pub(crate) async fn delete(
             Some(expected) => match judge(row, expected.state, None::<&Order>) {
                 Verdict::Apply => Ok(Change::Delete),
                 Verdict::Unchanged => Ok(Change::Keep),
-                Verdict::Conflict => Err(Refused::Conflict(expected, row.cloned())),
+                Verdict::Conflict => Err(Refused::Conflict(expected, row.cloned().map(Box::new))),
             },
         }
     };

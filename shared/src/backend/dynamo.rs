@@ -4,8 +4,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::error::ApiError;
 
-/// What a failed store operation means: slow is TIMEOUT, throttled is UNAVAILABLE, unreachable or broken is
-/// BACKEND_ERROR, and a request that the store refuses is a fault of ours.
+/// What a failed store operation means: slow is `TIMEOUT`, throttled is `UNAVAILABLE`, unreachable or broken is
+/// `BACKEND_ERROR`, and a request that the store refuses is a fault of ours.
 pub fn store_error<E, R>(error: SdkError<E, R>) -> ApiError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

@@ -20,9 +20,9 @@ pub type Item = HashMap<String, AttributeValue>;
 
 pub(super) const HEAD: &str = "C#HEAD";
 /// How long a log entry lives, so that a client that was away for a season still gets a delta.
-pub(super) const LOG_RETENTION: Duration = Duration::from_secs(97 * 86_400);
+pub(super) const LOG_RETENTION: Duration = Duration::from_hours(97 * 24);
 /// A tombstone outlives the log, so that no client can bring back a row whose deletion it has not seen.
-pub(super) const TOMBSTONE_RETENTION: Duration = Duration::from_secs(104 * 86_400);
+pub(super) const TOMBSTONE_RETENTION: Duration = Duration::from_hours(104 * 24);
 
 /// One version of one entity.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +51,8 @@ pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-pub(super) fn number(value: impl ToString) -> AttributeValue {
-    AttributeValue::N(value.to_string())
+pub(super) fn number(value: impl Into<i128>) -> AttributeValue {
+    AttributeValue::N(value.into().to_string())
 }
 
 impl<E: Entity> Record<E> {

@@ -36,7 +36,7 @@ pub(super) fn from_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError
 
 /// The field by its path, or `body` when the fault is not in a field.
 fn named<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> ApiError {
-    let mut path = error.path().to_string();
+    let path = error.path().to_string();
     let in_root = !error.path().iter().any(|segment| !matches!(segment, Segment::Unknown));
     let reason = error.into_inner().to_string();
     // For these two the path stops at the object; the field is only in serde's words.
@@ -44,13 +44,13 @@ fn named<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> ApiError
         let (field, _) = reason.strip_prefix(words)?.split_once('`')?;
         Some(field)
     });
-    match (field, in_root) {
-        (Some(field), true) => path = field.to_owned(),
-        (Some(field), false) => path = format!("{path}.{field}"),
-        (None, true) => path = "body".to_owned(),
-        (None, false) => {}
-    }
-    ApiError::validation(path, reason)
+    let field = match (field, in_root) {
+        (Some(field), true) => field.to_owned(),
+        (Some(field), false) => format!("{path}.{field}"),
+        (None, true) => "body".to_owned(),
+        (None, false) => path,
+    };
+    ApiError::validation(field, reason)
 }
 
 /// Counts brackets and commas before anything is built. Faulty JSON is left to the parser, which has better words.

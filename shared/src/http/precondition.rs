@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn headers_and_body_name_the_same_states() {
-        let cases: &[(&[(&str, &str)], Option<u64>, Option<(State, SaidIn)>)] = &[
+        type Case = (&'static [(&'static str, &'static str)], Option<u64>, Option<(State, SaidIn)>);
+        let cases: &[Case] = &[
             (&[], None, None),
             (&[], Some(0), Some((State::Absent, SaidIn::Body))),
             (&[], Some(7), Some((State::Version(7), SaidIn::Body))),
@@ -211,7 +212,6 @@ mod tests {
             (&[("if-match", "7")], None, Some((State::Never, SaidIn::Header))),
         ];
         for (headers, body, expected) in cases {
-            let headers: &[(&'static str, &'static str)] = headers;
             assert_eq!(joined(headers, *body), *expected, "{headers:?} {body:?}");
         }
     }

@@ -48,7 +48,9 @@ fn to_request(event: lambda_http::Request, base_path: Option<&str>) -> Request<A
     // The front door's own types stop here: nothing behind the adapter may depend on them.
     parts.extensions.clear();
     if let Some(context) = context {
-        parts.extensions.insert(Deadline(instant_of(&context)));
+        if let Some(deadline) = deadline(&context) {
+            parts.extensions.insert(deadline);
+        }
         parts.extensions.insert(InvocationId(context.request_id));
     }
     if let Some(addr) = client {
@@ -64,7 +66,7 @@ fn to_request(event: lambda_http::Request, base_path: Option<&str>) -> Request<A
 
 /// The path without stage and base path.
 ///
-/// lambda_http puts the stage in front of every path; the raw path of the event is what API Gateway received. Only an
+/// `lambda_http` puts the stage in front of every path; the raw path of the event is what API Gateway received. Only an
 /// HTTP API with a named stage leaves the stage in it.
 fn client_path(event: &lambda_http::Request, base_path: Option<&str>) -> String {
     let raw = event.raw_http_path();
@@ -117,15 +119,17 @@ fn client_addr(event: &lambda_http::Request) -> Option<IpAddr> {
     }
 }
 
-fn instant_of(context: &Context) -> Instant {
+/// When the invocation ends. `None` for a time that has passed: the service never hands out such an event, but some
+/// emulators set no real time.
+fn deadline(context: &Context) -> Option<Deadline> {
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
-    let left = at.duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now() + left
+    let left = at.duration_since(SystemTime::now()).ok()?;
+    Some(Deadline(Instant::now() + left))
 }
 
 async fn to_response(response: Response<AxumBody>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
-    parts.headers = fold(parts.headers);
+    parts.headers = fold(&parts.headers);
     let body = match body.collect().await {
         Ok(collected) => collected.to_bytes(),
         // The stack buffers what it makes; a stream that breaks here can only become a bare status.
@@ -144,7 +148,7 @@ async fn to_response(response: Response<AxumBody>) -> Response<Body> {
 }
 
 /// Joins repeated headers into one line each (RFC 9110, section 5.3): an HTTP API's response keeps only the first.
-fn fold(headers: HeaderMap) -> HeaderMap {
+fn fold(headers: &HeaderMap) -> HeaderMap {
     let mut folded = HeaderMap::with_capacity(headers.len());
     for name in headers.keys() {
         let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();

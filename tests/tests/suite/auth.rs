@@ -144,13 +144,13 @@ async fn public_keys_of_a_provider() {
         [(Algorithm::RS256, &rsa, Algorithm::ES256, &ec), (Algorithm::ES256, &ec, Algorithm::RS256, &rsa)]
     {
         let set = |keys: &[Jwk]| json!({ "keys": keys });
-        let served = std::sync::Arc::new(std::sync::Mutex::new(set(&[])));
-        let url = provider(served.clone()).await;
+        let keys = std::sync::Arc::new(std::sync::Mutex::new(set(&[])));
+        let url = provider(keys.clone()).await;
         let name = format!("{algorithm:?}");
         let settings = [("JWT_SECRET", ""), ("JWT_JWKS_URL", &url), ("JWT_ALGORITHM", &name)];
         let server = Server::with(&database.endpoint(), settings, Router::new()).await;
 
-        *served.lock().unwrap() = set(&[jwk(key, algorithm, "one"), jwk(other, other_algorithm, "other")]);
+        *keys.lock().unwrap() = set(&[jwk(key, algorithm, "one"), jwk(other, other_algorithm, "other")]);
         assert_eq!(outcome(&with_token(&server, &token(key, algorithm, Some("one"))).await), "OK");
         assert_eq!(outcome(&with_token(&server, &token(key, algorithm, None)).await), "OK", "the only key that fits");
         let refused = [
@@ -169,7 +169,7 @@ async fn public_keys_of_a_provider() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_of_a_provider_is_found() {
     let ec = EncodingKey::from_ec_der(include_bytes!("../../keys/es256.der"));
-    let served = |kid: &str| {
+    let set = |kid: &str| {
         let mut jwk = Jwk::from_encoding_key(&ec, Algorithm::ES256).unwrap();
         jwk.common.key_id = Some(kid.into());
         json!({ "keys": [jwk] })
@@ -178,13 +178,13 @@ async fn a_new_key_of_a_provider_is_found() {
         let header = Header { kid: Some(kid.into()), ..Header::new(Algorithm::ES256) };
         encode(&header, &claims(&json!({})), &ec).unwrap()
     };
-    let keys = std::sync::Arc::new(std::sync::Mutex::new(served("old")));
+    let keys = std::sync::Arc::new(std::sync::Mutex::new(set("old")));
     let url = provider(keys.clone()).await;
     let database = demo_database().await;
     let settings = [("JWT_SECRET", ""), ("JWT_JWKS_URL", url.as_str()), ("JWT_ALGORITHM", "ES256")];
     let server = Server::with(&database.endpoint(), settings, Router::new()).await;
     assert_eq!(outcome(&with_token(&server, &token("old")).await), "OK");
-    *keys.lock().unwrap() = served("new");
+    *keys.lock().unwrap() = set("new");
     assert_eq!(outcome(&with_token(&server, &token("new")).await), "OK");
     assert_eq!(outcome(&with_token(&server, &token("unknown")).await), "UNAUTHENTICATED");
 }

@@ -184,7 +184,7 @@ async fn pages_hold_every_live_row_once(store: Store) {
         let mut seen = Vec::new();
         let mut cursor = None;
         loop {
-            let page = query(limit, cursor);
+            let page = query(limit, cursor.as_deref());
             let page = paints.list(SCOPE, &page).await.unwrap();
             assert!(page.items.len() <= usize::from(limit));
             seen.extend(page.items.iter().map(|record| record.id.to_string()));
@@ -199,7 +199,7 @@ async fn pages_hold_every_live_row_once(store: Store) {
     }
 }
 
-fn query(limit: u16, cursor: Option<String>) -> shared::http::page::PageRequest {
+fn query(limit: u16, cursor: Option<&str>) -> shared::http::page::PageRequest {
     let query: PageQuery = serde_json::from_value(serde_json::json!({ "limit": limit, "cursor": cursor })).unwrap();
     query.check().unwrap()
 }
