@@ -1,8 +1,10 @@
 //! The server that Fargate runs.
 
+use std::process::ExitCode;
+
 use shared::runtime;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn main() -> ExitCode {
     runtime::server(container::routes, runtime::termination()).await
 }

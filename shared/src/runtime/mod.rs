@@ -3,9 +3,10 @@
 mod lambda;
 mod tcp;
 
-use std::{error::Error, future::Future};
+use std::{error::Error, future::Future, process::ExitCode};
 
 use axum::Router;
+use tokio::net::TcpListener;
 
 pub use lambda::serve as serve_lambda;
 pub use tcp::{serve as serve_tcp, termination};
@@ -63,32 +64,40 @@ impl App {
 
 /// The main of a Lambda function: builds the app, then serves invocations until the platform ends the process.
 ///
-/// # Errors
-/// A wrong setting, or a runtime API that does not answer.
-pub async fn lambda(
-    routes: impl FnOnce(&App) -> Result<Router, ConfigError>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let app = App::from_process().await.inspect_err(log_start_failure)?;
-    let routes = routes(&app).inspect_err(log_start_failure)?;
-    serve_lambda(app.service(routes), app.config.base_path.clone()).await
+/// A wrong setting, or a runtime API that does not answer, is one sentence on standard error and a failed exit.
+pub async fn lambda(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> ExitCode {
+    let run = async {
+        let app = App::from_process().await?;
+        serve_lambda(app.service(routes(&app)?), app.config.base_path.clone()).await
+    };
+    exit(run.await)
 }
 
-/// The main of a server: builds the app, then serves connections until `shutdown` resolves.
+/// The main of a server: builds the app, then serves connections on `PORT` (8080) until `shutdown` resolves.
 ///
-/// # Errors
-/// A wrong setting, or an address that cannot be listened on.
+/// A wrong setting, or a port that cannot be listened on, is one sentence on standard error and a failed exit.
 pub async fn server(
     routes: impl FnOnce(&App) -> Result<Router, ConfigError>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let app = App::from_process().await.inspect_err(log_start_failure)?;
-    let routes = routes(&app).inspect_err(log_start_failure)?;
-    let port: u16 = app.env.parsed("PORT", 8080)?;
-    let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
-    serve_tcp(listener, app.service(routes), shutdown).await?;
-    Ok(())
+) -> ExitCode {
+    let run = async {
+        let app = App::from_process().await?;
+        let routes = routes(&app)?;
+        let port: u16 = app.env.parsed("PORT", 8080)?;
+        let listener = TcpListener::bind(("0.0.0.0", port)).await;
+        let listener = listener.map_err(|why| ConfigError::new("PORT", format!("is {port}: {why}")))?;
+        Ok(serve_tcp(listener, app.service(routes), shutdown).await?)
+    };
+    exit(run.await)
 }
 
-fn log_start_failure(error: &ConfigError) {
-    tracing::error!(%error, "the service cannot start");
+fn exit(result: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Logging may be what could not start.
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -5,6 +5,7 @@
 mod auth;
 mod emulator;
 mod errors;
+mod house;
 mod robustness;
 mod secrets;
 mod store;

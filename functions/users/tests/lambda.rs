@@ -1,0 +1,120 @@
+//! The users function as a process: its start, its deadline, and events that no front door sends.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use dev::runtime_api::{InvokeError, LambdaProcess};
+use serde_json::{Value, json};
+use tests::{
+    case::{Request, Response},
+    door::spawn,
+    event::Source,
+    server::demo_database,
+};
+use tokio::net::TcpListener;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_users");
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn me() -> Request {
+    let target = "/api/v2/users/me".to_owned();
+    Request { method: "GET".into(), target, user: Some("user-123".into()), headers: [].into(), body: None }
+}
+
+async fn ask(process: &LambdaProcess, limit: Duration) -> Response {
+    let answer = process.invoke(&Source::ApigwV2.event(&me()), limit).await.expect("an answer");
+    Source::ApigwV2.response(&answer.body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_event_of_a_cold_start_is_served() {
+    let database = demo_database().await;
+    let process = spawn(BINARY.as_ref(), &database.endpoint(), []).await;
+    let first = ask(&process, LIMIT).await;
+    assert_eq!(first.body, json!({ "id": "user-123", "name": "John Doe", "email": "john@example.com" }));
+    assert_eq!(ask(&process, LIMIT).await, first);
+}
+
+/// The function answers ahead of its own deadline, in the error model, and goes on to the next event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_store_is_a_timeout_before_the_platform_ends_the_invocation() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let patient =
+        [("STORE_TIMEOUT_MS", "60000"), ("STORE_ATTEMPT_TIMEOUT_MS", "60000"), ("REQUEST_TIMEOUT_MS", "60000")];
+    let process = spawn(BINARY.as_ref(), &endpoint, patient).await;
+    for limit in [Duration::from_millis(900), Duration::from_millis(600), Duration::from_millis(200)] {
+        let answer = ask(&process, limit).await;
+        assert_eq!((answer.status, &answer.body["code"]), (504, &json!("TIMEOUT")), "{limit:?}");
+        assert_eq!(answer.headers["retry-after"], "5");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_another_kind_fails_alone() {
+    let database = demo_database().await;
+    let process = spawn(BINARY.as_ref(), &database.endpoint(), []).await;
+    let mut without_path = Source::ApigwV2.event(&me());
+    without_path["rawPath"] = Value::Null;
+    let mut bad_base64 = Source::ApigwV2.event(&me());
+    bad_base64["body"] = "!".into();
+    bad_base64["isBase64Encoded"] = true.into();
+    let strange = [
+        json!(null),
+        json!({}),
+        json!([1, 2, 3]),
+        json!("text"),
+        json!({ "Records": [{ "eventSource": "aws:sqs", "body": "x" }] }),
+        without_path,
+        bad_base64,
+    ];
+    for event in strange {
+        match process.invoke(&event, LIMIT).await {
+            Ok(answer) => assert!(answer.body["statusCode"].as_u64().is_some_and(|status| status >= 400), "{event}"),
+            Err(InvokeError::Function { .. }) => {}
+            Err(other) => panic!("{event}: {other}"),
+        }
+        assert_eq!(ask(&process, LIMIT).await.status, 200, "after {event}");
+    }
+}
+
+/// A setting that is missing or wrong stops the start with a sentence that names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_setting_stops_the_start_and_is_named() {
+    let wrong = [
+        ("JWT_SECRET", "short", "JWT_SECRET has 5 bytes; HS256 needs at least 32"),
+        ("JWT_ISSUER", "", "JWT_ISSUER is not set"),
+        ("USERS_TABLE", "", "USERS_TABLE is not set"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT is \"xml\"; it must be json or text"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL is \"loud\""),
+        ("AWS_CA_BUNDLE", "/no/such/file", "AWS_CA_BUNDLE is \"/no/such/file\""),
+        ("REQUEST_TIMEOUT_MS", "0", "REQUEST_TIMEOUT_MS is 0"),
+    ];
+    for (name, value, sentence) in wrong {
+        let process = spawn(BINARY.as_ref(), "http://127.0.0.1:1", [(name, value)]).await;
+        let gone = process.init_duration().await.expect_err(name).to_string();
+        let log = process.log().join("\n");
+        assert!(gone.contains(sentence) || log.contains(sentence), "{name}: {gone}\n{log}");
+    }
+}
+
+/// One JSON object a line: the request's id, route template and status; neither token, address nor name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_one_line_of_the_log() {
+    let database = demo_database().await;
+    let process = spawn(BINARY.as_ref(), &database.endpoint(), [("LOG_FORMAT", "json")]).await;
+    let mut request = me();
+    request.headers.insert("x-request-id".into(), "phone-42".into());
+    process.invoke(&Source::Alb.event(&request), LIMIT).await.unwrap();
+    let line = process.wait_for_log(LIMIT, |line| line.contains("phone-42")).await.expect("a line");
+    let entry: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(entry["message"], "request served");
+    assert_eq!((&entry["route"], &entry["status"]), (&json!("/api/v2/users/me"), &json!(200)));
+    assert_eq!((&entry["version"], &entry["method"]), (&json!("v2"), &json!("GET")));
+    assert!(entry["duration_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{line}");
+    let log = process.log().join("\n");
+    for private in ["john@example.com", "John Doe", "Bearer", "eyJ", "local-development-only"] {
+        assert!(!log.contains(private), "{private} is in the log:\n{log}");
+    }
+}
