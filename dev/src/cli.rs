@@ -65,7 +65,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("port") if name != Some("token") => port = Some(parser.value()?.parse::<u16>()?),
             Long("host") if name != Some("token") => listen.host = parser.value()?.string()?,
-            Long("data") if name != Some("token") => listen.data = Some(parser.value()?.into()),
+            Long("data") if name != Some("token") => listen.data = Some(folder(parser.value()?)?),
             Long("user") if name == Some("token") => user = Some(parser.value()?.parse::<Id>()?),
             Long("plan") if name == Some("token") => plan = Some(plan_of(&parser.value()?.string()?)?),
             Value(word) if name.is_none() && (word == "db" || word == "token") => command = Some(word.string()?),
@@ -80,6 +80,11 @@ fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         Some(_) => Ok(Command::Database(Listen { port: port.unwrap_or(8000), ..listen })),
         None => Ok(Command::Serve(Listen { port: port.unwrap_or(8080), ..listen })),
     }
+}
+
+/// An empty name is an unset variable of a shell, and would mean the current folder.
+fn folder(name: OsString) -> Result<PathBuf, lexopt::Error> {
+    if name.is_empty() { Err("--data needs the name of a folder".into()) } else { Ok(name.into()) }
 }
 
 fn plan_of(name: &str) -> Result<String, lexopt::Error> {
@@ -121,6 +126,7 @@ mod tests {
             "db db",
             "token",
             "token --user a/b",
+            "--data=",
             "token --user u --plan gold",
             "token --port 1",
             "--user u",

@@ -9,10 +9,10 @@ pub fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
     LOCAL_ENV.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='))
 }
 
-/// The variables of `dev/local.env`. Variables of the process that are set to something else win.
+/// The variables of this process, with those of `dev/local.env` over them: tables, tokens and demo data must fit
+/// together, while a limit or a log level may be tried out.
 pub fn env() -> Env {
-    let process = Env::of_process();
-    pairs().map(|(name, value)| (name, process.optional(name).unwrap_or(value).to_owned())).collect()
+    Env::of_process().with(pairs())
 }
 
 /// One variable of `dev/local.env`.

@@ -7,7 +7,7 @@ use shared::Id;
 
 use crate::settings;
 
-/// How long a token from here is good, in seconds: a working week.
+/// How long a token from here is good, in seconds: a week.
 pub const LIFETIME_SECONDS: i64 = 7 * 86_400;
 
 /// A token for a user, with the claim `plan` if there is one.

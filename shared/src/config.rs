@@ -2,10 +2,14 @@
 
 use std::{collections::HashMap, fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
+use http::Uri;
 use jsonwebtoken::Algorithm;
 
 /// The shortest JWT secret that is accepted, in bytes: the hash's own length (RFC 7518, section 3.2).
-pub const MIN_SECRET_BYTES: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
+
+/// The longest margin ahead of the platform's deadline.
+const MAX_MARGIN: Duration = Duration::from_secs(5);
 
 /// A setting that is missing or wrong. The sentence names the variable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +36,13 @@ impl Env {
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
     }
 
+    /// The same, with some variables set or changed.
+    #[must_use]
+    pub fn with<K: Into<String>, V: Into<String>>(mut self, pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        self.0.extend(pairs.into_iter().map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
     /// A value, if there is one.
     pub fn optional(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
@@ -55,10 +66,31 @@ impl Env {
         })
     }
 
-    fn millis(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
+    /// A time in milliseconds, at least 1.
+    ///
+    /// # Errors
+    /// When the value is not a whole number, or 0.
+    pub fn millis(&self, name: &str, default: u64) -> Result<Duration, ConfigError> {
         match self.parsed(name, default)? {
             0 => Err(ConfigError::new(name, "is 0; it must be at least 1 (milliseconds)")),
             millis => Ok(Duration::from_millis(millis)),
+        }
+    }
+}
+
+impl Env {
+    /// An absolute `http` or `https` address.
+    ///
+    /// # Errors
+    /// When the value is anything else.
+    pub fn url(&self, name: &str) -> Result<Option<&str>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        let uri: Option<Uri> = text.parse().ok();
+        let fits = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+        if fits {
+            Ok(Some(text))
+        } else {
+            Err(ConfigError::new(name, format!("is {text:?}, which is not a web address")))
         }
     }
 }
@@ -141,19 +173,36 @@ impl Config {
     /// # Errors
     /// The first setting that is missing or wrong.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        let limits = Limits {
+        let docs_url = env.url("DOCS_URL")?.unwrap_or("https://docs.example.com/mobile-bff");
+        Ok(Self {
+            jwt: JwtConfig::from_env(env)?,
+            limits: Limits::from_env(env)?,
+            docs_url: docs_url.trim_end_matches('/').into(),
+            base_path: base_path(env)?,
+        })
+    }
+}
+
+impl Limits {
+    fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let limits = Self {
             request: env.millis("REQUEST_TIMEOUT_MS", 8000)?,
             deadline_margin: env.millis("DEADLINE_MARGIN_MS", 250)?,
             store: env.millis("STORE_TIMEOUT_MS", 2000)?,
             store_attempt: env.millis("STORE_ATTEMPT_TIMEOUT_MS", 800)?,
         };
-        let docs_url = env.optional("DOCS_URL").unwrap_or("https://docs.example.com/mobile-bff");
-        Ok(Self {
-            jwt: JwtConfig::from_env(env)?,
-            limits,
-            docs_url: docs_url.trim_end_matches('/').into(),
-            base_path: base_path(env)?,
-        })
+        if limits.store_attempt > limits.store {
+            let problem =
+                format!("is longer than STORE_TIMEOUT_MS, {:?}: the first attempt would have no time", limits.store);
+            return Err(ConfigError::new("STORE_ATTEMPT_TIMEOUT_MS", problem));
+        }
+        if limits.deadline_margin > MAX_MARGIN {
+            return Err(ConfigError::new(
+                "DEADLINE_MARGIN_MS",
+                "is more than 5000: little would be left of an invocation",
+            ));
+        }
+        Ok(limits)
     }
 }
 
@@ -161,9 +210,12 @@ fn base_path(env: &Env) -> Result<Option<String>, ConfigError> {
     let name = "BASE_PATH";
     match env.optional(name) {
         None | Some("/") => Ok(None),
-        Some(path) if path.starts_with('/') && !path.ends_with('/') => Ok(Some(path.to_owned())),
+        Some(path) if path.starts_with('/') && !path.ends_with('/') && !path.contains(['?', '#', ' ']) => {
+            Ok(Some(path.to_owned()))
+        }
         Some(path) => {
-            Err(ConfigError::new(name, format!("is {path:?}; it must start with a slash and not end with one")))
+            let problem = format!("is {path:?}; it must be a path that starts with a slash and does not end with one");
+            Err(ConfigError::new(name, problem))
         }
     }
 }
@@ -180,7 +232,10 @@ impl JwtConfig {
 
 impl JwtKeys {
     fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        let sources = ["JWT_SECRET", "JWT_SECRET_ID", "JWT_JWKS_URL"].map(|name| env.optional(name));
+        let sources = [env.optional("JWT_SECRET"), env.optional("JWT_SECRET_ID"), env.url("JWT_JWKS_URL")?];
+        if sources[2].is_none() && env.optional("JWT_ALGORITHM").is_some_and(|algorithm| algorithm != "HS256") {
+            return Err(ConfigError::new("JWT_ALGORITHM", "goes with JWT_JWKS_URL; a secret is always for HS256"));
+        }
         match sources {
             [Some(secret), None, None] => {
                 check_secret(secret).map_err(|problem| ConfigError::new("JWT_SECRET", problem))?;
@@ -256,7 +311,21 @@ mod tests {
                 &[("REQUEST_TIMEOUT_MS", "soon")],
                 "REQUEST_TIMEOUT_MS is \"soon\", which is not valid: invalid digit found in string",
             ),
-            (&[("BASE_PATH", "mobile/")], "BASE_PATH is \"mobile/\"; it must start with a slash and not end with one"),
+            (
+                &[("BASE_PATH", "mobile/")],
+                "BASE_PATH is \"mobile/\"; it must be a path that starts with a slash and does not end with one",
+            ),
+            (&[("DOCS_URL", "docs")], "DOCS_URL is \"docs\", which is not a web address"),
+            (&[("JWT_SECRET", ""), ("JWT_JWKS_URL", "x")], "JWT_JWKS_URL is \"x\", which is not a web address"),
+            (&[("JWT_ALGORITHM", "RS256")], "JWT_ALGORITHM goes with JWT_JWKS_URL; a secret is always for HS256"),
+            (
+                &[("STORE_ATTEMPT_TIMEOUT_MS", "3000")],
+                "STORE_ATTEMPT_TIMEOUT_MS is longer than STORE_TIMEOUT_MS, 2s: the first attempt would have no time",
+            ),
+            (
+                &[("DEADLINE_MARGIN_MS", "20000")],
+                "DEADLINE_MARGIN_MS is more than 5000: little would be left of an invocation",
+            ),
         ];
         for (changes, sentence) in cases {
             assert_eq!(with(changes).expect_err(sentence).to_string(), *sentence);

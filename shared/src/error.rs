@@ -31,7 +31,7 @@ type Source = Arc<dyn std::error::Error + Send + Sync>;
 pub enum Code {
     /// The request's path, query or body is not what the route takes.
     ValidationError,
-    /// The `cursor` was not made by this route.
+    /// The `cursor` is not one that a list gave out.
     InvalidCursor,
     /// No credentials, or credentials that do not verify.
     Unauthenticated,

@@ -14,8 +14,10 @@ use crate::error::ApiError;
 const TTL: Duration = Duration::from_mins(5);
 /// The least time between two early refreshes, so that a flood of bad tokens is not a flood of fetches.
 const COOLDOWN: Duration = Duration::from_secs(30);
-/// How long a failed fetch speaks for the next callers, so that they do not queue behind a source that is down.
+/// How long a failed fetch speaks for the next callers while there is no value at all.
 const FAILURE_MEMORY: Duration = Duration::from_secs(1);
+/// How long a caller who has a stale value waits for a newer one.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -33,6 +35,7 @@ pub(crate) struct Refreshing<T> {
 #[derive(Debug)]
 struct State<T> {
     value: Option<(Arc<T>, Instant)>,
+    /// The last refresh ahead of the time to live that came to an end, good or bad.
     refreshed: Option<Instant>,
     failed: Option<Instant>,
 }
@@ -49,58 +52,75 @@ impl<T> Refreshing<T> {
         Self { ttl, cooldown, state, fetching: Mutex::new(()) }
     }
 
-    /// The value; fetched if there is none or if it is past its time to live.
+    /// The value. It is fetched if there is none, and if it is past its time to live by the first caller to notice:
+    /// the others, and all of them while the source is down, get the stale one at once.
     pub(crate) async fn get<E: Into<BoxError>>(
         &self,
         fetch: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, ApiError> {
-        match self.current() {
-            Some((value, at)) if at.elapsed() < self.ttl => Ok(value),
-            stale => self.fetch(stale.map(|(value, _)| value), fetch).await,
+        let Some((value, at)) = self.current() else { return self.first(fetch).await };
+        if at.elapsed() < self.ttl || self.read(|state| is_recent(state.failed, self.cooldown)) {
+            return Ok(value);
         }
+        let Ok(_turn) = self.fetching.try_lock() else { return Ok(value) };
+        Ok(self.replace(fetch).await.unwrap_or(value))
     }
 
     /// A newer value than `seen`, ahead of the time to live. `None` when the source has none, or when the last such
-    /// refresh is too recent.
+    /// refresh is too recent. Callers who come while a fetch is under way wait for what it brings.
     pub(crate) async fn newer_than<E: Into<BoxError>>(
         &self,
         seen: &Arc<T>,
         fetch: impl AsyncFnOnce() -> Result<T, E>,
-    ) -> Result<Option<Arc<T>>, ApiError> {
-        if !self.read(|state| is_recent(state.refreshed, self.cooldown)) {
-            self.write(|state| state.refreshed = Some(Instant::now()));
-            self.fetch(Some(Arc::clone(seen)), fetch).await?;
+    ) -> Option<Arc<T>> {
+        let newer = |value: &Arc<T>| !Arc::ptr_eq(value, seen);
+        let _turn = self.fetching.lock().await;
+        if let Some((value, _)) = self.current().filter(|(value, _)| newer(value)) {
+            return Some(value);
         }
-        let newer = self.current().map(|(value, _)| value);
-        Ok(newer.filter(|value| !Arc::ptr_eq(value, seen)))
+        if self.read(|state| is_recent(state.refreshed, self.cooldown)) {
+            return None;
+        }
+        let value = self.replace(fetch).await;
+        // Only now: a caller who gave up half-way must not keep the next one from trying.
+        self.write(|state| state.refreshed = Some(Instant::now()));
+        value
     }
 
-    async fn fetch<E: Into<BoxError>>(
-        &self,
-        seen: Option<Arc<T>>,
-        fetch: impl AsyncFnOnce() -> Result<T, E>,
-    ) -> Result<Arc<T>, ApiError> {
+    /// The first value of all, for which every caller has to wait.
+    async fn first<E: Into<BoxError>>(&self, fetch: impl AsyncFnOnce() -> Result<T, E>) -> Result<Arc<T>, ApiError> {
         let _turn = self.fetching.lock().await;
-        // While this caller waited for its turn, another may have fetched, or failed to.
-        if let Some((value, _)) = self.current()
-            && seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &value))
-        {
+        if let Some((value, _)) = self.current() {
             return Ok(value);
         }
         if self.read(|state| is_recent(state.failed, FAILURE_MEMORY)) {
-            return seen.ok_or_else(|| ApiError::unavailable("a fetch failed a moment ago"));
+            return Err(ApiError::unavailable("a fetch failed a moment ago"));
         }
-        match fetch().await {
+        self.store(fetch().await).map_err(ApiError::unavailable)
+    }
+
+    /// A fetch by a caller who can do without.
+    async fn replace<E: Into<BoxError>>(&self, fetch: impl AsyncFnOnce() -> Result<T, E>) -> Option<Arc<T>> {
+        let fetched = tokio::time::timeout(PATIENCE, fetch()).await;
+        let fetched = fetched.map_or_else(|_| Err("the source is slow".into()), |result| result.map_err(Into::into));
+        self.store::<BoxError>(fetched).ok()
+    }
+
+    fn store<E: Into<BoxError>>(&self, fetched: Result<T, E>) -> Result<Arc<T>, BoxError> {
+        match fetched {
             Ok(value) => {
                 let value = Arc::new(value);
-                self.write(|state| state.value = Some((Arc::clone(&value), Instant::now())));
+                self.write(|state| {
+                    state.value = Some((Arc::clone(&value), Instant::now()));
+                    state.failed = None;
+                });
                 Ok(value)
             }
             Err(why) => {
                 let why = why.into();
-                tracing::warn!(cause = %why, stale = seen.is_some(), "a secret or key set could not be fetched");
+                tracing::warn!(cause = %why, "a secret or key set could not be fetched");
                 self.write(|state| state.failed = Some(Instant::now()));
-                seen.ok_or_else(|| ApiError::unavailable(why))
+                Err(why)
             }
         }
     }
@@ -159,39 +179,66 @@ pub async fn current_and_previous(client: &Client, secret_id: &str) -> Result<Ve
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, convert::Infallible};
+    use std::convert::Infallible;
 
     use super::*;
 
+    fn to(n: i32) -> impl AsyncFnOnce() -> Result<i32, Infallible> {
+        async move || Ok(n)
+    }
+
     #[tokio::test]
     async fn serves_from_memory_until_the_ttl_and_stale_when_the_source_is_down() {
-        let cache = Refreshing::new(Duration::from_millis(30), Duration::ZERO);
-        let fetches = Cell::new(0);
-        let fetch = async || {
-            fetches.set(fetches.get() + 1);
-            Ok::<_, Infallible>(fetches.get())
-        };
-        assert_eq!(*cache.get(fetch).await.expect("first"), 1);
-        assert_eq!(*cache.get(fetch).await.expect("cached"), 1);
+        let cache = Refreshing::new(Duration::from_millis(30), Duration::from_millis(50));
+        assert_eq!(*cache.get(to(1)).await.expect("first"), 1);
+        assert_eq!(*cache.get(to(2)).await.expect("cached"), 1);
         tokio::time::sleep(Duration::from_millis(40)).await;
         let stale = cache.get(async || Err::<i32, _>("down")).await.expect("stale beats nothing");
         assert_eq!(*stale, 1);
-        assert_eq!(*cache.get(fetch).await.expect("not asked again at once"), 1);
-        tokio::time::sleep(FAILURE_MEMORY).await;
-        assert_eq!(*cache.get(fetch).await.expect("source is back"), 2);
+        assert_eq!(*cache.get(to(2)).await.expect("not asked again at once"), 1);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert_eq!(*cache.get(to(2)).await.expect("source is back"), 2);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_hangs_delays_one_caller_a_little_and_nobody_else() {
+        let cache = Refreshing::new(Duration::ZERO, Duration::from_mins(1));
+        assert_eq!(*cache.get(to(1)).await.expect("first"), 1);
+        let hang = async || std::future::pending::<Result<i32, Infallible>>().await;
+        let start = Instant::now();
+        let (first, second) = tokio::join!(cache.get(hang), cache.get(hang));
+        assert_eq!((*first.expect("stale"), *second.expect("stale")), (1, 1));
+        assert!(start.elapsed() < 2 * PATIENCE, "only one of them waited");
+        let (_, seconds) = (cache.get(hang).await.expect("stale"), start.elapsed());
+        assert!(seconds < 2 * PATIENCE, "the failure is remembered");
     }
 
     #[tokio::test]
     async fn an_early_refresh_is_immediate_once_and_then_waits_for_its_cooldown() {
         let cache = Refreshing::new(Duration::from_mins(1), Duration::from_millis(50));
-        let first = cache.get(async || Ok::<_, Infallible>(1)).await.expect("first");
-        let to = |n| async move || Ok::<_, Infallible>(n);
-        let second = cache.newer_than(&first, to(2)).await.expect("fetched").expect("newer");
+        let first = cache.get(to(1)).await.expect("first");
+        let second = cache.newer_than(&first, to(2)).await.expect("newer");
         assert_eq!(*second, 2);
-        assert_eq!(cache.newer_than(&second, to(3)).await.expect("too soon"), None);
-        assert_eq!(cache.newer_than(&first, to(3)).await.expect("no fetch needed").as_deref(), Some(&2));
+        assert_eq!(cache.newer_than(&second, to(3)).await, None, "too soon");
+        assert_eq!(cache.newer_than(&first, to(3)).await.as_deref(), Some(&2), "no fetch needed");
         tokio::time::sleep(Duration::from_millis(60)).await;
-        assert_eq!(cache.newer_than(&second, to(3)).await.expect("fetched").as_deref(), Some(&3));
+        assert_eq!(cache.newer_than(&second, to(3)).await.as_deref(), Some(&3));
+    }
+
+    #[tokio::test]
+    async fn callers_wait_for_a_refresh_that_is_under_way_and_one_who_leaves_blocks_nobody() {
+        let cache = Refreshing::new(Duration::from_mins(1), Duration::from_mins(1));
+        let seen = cache.get(to(1)).await.expect("first");
+        let slow = |n| {
+            async move || {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok::<_, Infallible>(n)
+            }
+        };
+        let left = tokio::time::timeout(Duration::from_millis(10), cache.newer_than(&seen, slow(2))).await;
+        assert!(left.is_err(), "the client hung up");
+        let (one, two) = tokio::join!(cache.newer_than(&seen, slow(3)), cache.newer_than(&seen, slow(4)));
+        assert_eq!((one.as_deref(), two.as_deref()), (Some(&3), Some(&3)));
     }
 
     #[tokio::test]

@@ -1,8 +1,15 @@
 //! Value types that more than one route group stores and shows.
 
+use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::slim::Slim;
+
+/// The present, to the second: the ISO 8601 decoder of Apple's platforms refuses fractions.
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    now.round((Unit::Second, 1)).unwrap_or(now)
+}
 
 /// An amount of money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
@@ -16,7 +23,7 @@ pub struct Money {
 
 /// A postal address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an address object")]
 pub struct Address {
     /// Street and number.
     pub street: String,

@@ -41,7 +41,7 @@ impl State {
             users: users::State::new(app)?,
             orders: orders::State::new(app)?,
             products: products::State::new(app)?,
-            part_limit: Duration::from_millis(app.env.parsed("HOME_PART_TIMEOUT_MS", 1500)?),
+            part_limit: app.env.millis("HOME_PART_TIMEOUT_MS", 1500)?,
         })
     }
 }

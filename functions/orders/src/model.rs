@@ -67,7 +67,7 @@ pub enum Status {
 
 /// The part of an order that its owner writes. Prices, names, status and times are the server's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an order object")]
 pub struct OrderDraft {
     /// 1 to 50 products, each once.
     pub items: Vec<DraftLine>,
@@ -81,7 +81,7 @@ pub struct OrderDraft {
 
 /// One product of a draft.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object with productId and quantity")]
 pub struct DraftLine {
     /// The product.
     pub product_id: Id,
@@ -101,11 +101,7 @@ impl Order {
     }
 }
 
-impl Entity for Order {
-    fn same_content(&self, other: &Self) -> bool {
-        self.draft() == other.draft() && self.status == other.status
-    }
-}
+impl Entity for Order {}
 
 impl OrderDraft {
     /// Checks lengths and ranges.

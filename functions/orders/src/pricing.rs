@@ -2,41 +2,36 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use products::{Product, Products};
-use shared::{ApiError, Id, delta::Record, values::Money};
+use shared::{
+    ApiError, Id,
+    delta::Record,
+    values::{Money, now},
+};
+use tokio::task::JoinSet;
 
 use crate::model::{Line, Order, OrderDraft, Status};
 
-/// The products that a draft names, as far as the catalogue has them.
-#[derive(Debug, Default)]
-pub(crate) struct Prices(HashMap<Id, Product>);
+/// Prices orders. Remembers what it has looked up, so that a write that is tried again asks only once.
+#[derive(Debug)]
+pub(crate) struct Pricing<'a> {
+    catalogue: &'a Products,
+    known: HashMap<Id, Option<Product>>,
+}
 
-impl Prices {
-    /// Looks up the products of a draft, all at once.
-    pub(crate) async fn of(draft: &OrderDraft, catalogue: &Products) -> Result<Self, ApiError> {
-        let mut lookups = tokio::task::JoinSet::new();
-        for line in &draft.items {
-            let (catalogue, id) = (catalogue.clone(), line.product_id.clone());
-            lookups.spawn(async move { catalogue.get(&id).await });
-        }
-        let mut prices = HashMap::new();
-        while let Some(found) = lookups.join_next().await {
-            let found: Option<Record<Product>> = found.map_err(ApiError::internal)??;
-            if let Some(Record { id, value: Some(product), .. }) = found {
-                prices.insert(id, product);
-            }
-        }
-        Ok(Self(prices))
+impl<'a> Pricing<'a> {
+    pub(crate) fn new(catalogue: &'a Products) -> Self {
+        Self { catalogue, known: HashMap::new() }
     }
 
     /// The order that a draft makes of the current one, if there is one. A product that was in it keeps its price.
-    pub(crate) fn apply(&self, draft: &OrderDraft, current: Option<&Order>) -> Result<Order, ApiError> {
-        let now = Timestamp::now();
+    pub(crate) async fn apply(&mut self, draft: &OrderDraft, current: Option<&Order>) -> Result<Order, ApiError> {
+        let kept = |id: &Id| current.and_then(|order| order.items.iter().find(|line| line.product_id == *id));
+        self.look_up(draft.items.iter().map(|line| &line.product_id).filter(|id| kept(id).is_none())).await?;
         let mut items = Vec::with_capacity(draft.items.len());
         for (index, line) in draft.items.iter().enumerate() {
-            let kept = current.and_then(|order| order.items.iter().find(|kept| kept.product_id == line.product_id));
-            let (name, unit_price) = match (kept, self.0.get(&line.product_id)) {
+            let known = self.known.get(&line.product_id).and_then(Option::as_ref);
+            let (name, unit_price) = match (kept(&line.product_id), known) {
                 (Some(kept), _) => (kept.name.clone(), kept.unit_price.clone()),
                 (None, Some(product)) => (product.name.clone(), product.price.clone()),
                 (None, None) => {
@@ -45,6 +40,7 @@ impl Prices {
             };
             items.push(Line { product_id: line.product_id.clone(), name, quantity: line.quantity, unit_price });
         }
+        let now = now();
         Ok(Order {
             total: total(&items)?,
             items,
@@ -54,6 +50,23 @@ impl Prices {
             created_at: current.map_or(now, |order| order.created_at),
             updated_at: now,
         })
+    }
+
+    /// Asks for all products that are not known yet, at the same time.
+    async fn look_up(&mut self, ids: impl Iterator<Item = &Id>) -> Result<(), ApiError> {
+        let mut lookups = JoinSet::new();
+        for id in ids.filter(|id| !self.known.contains_key(*id)) {
+            let (catalogue, id) = (self.catalogue.clone(), id.clone());
+            lookups.spawn(async move {
+                let found = catalogue.get(&id).await;
+                (id, found)
+            });
+        }
+        while let Some(found) = lookups.join_next().await {
+            let (id, found): (Id, Result<Option<Record<Product>>, ApiError>) = found.map_err(ApiError::internal)?;
+            self.known.insert(id, found?.and_then(|record| record.value));
+        }
+        Ok(())
     }
 }
 

@@ -8,16 +8,16 @@ use http::{
 use products::Products;
 use serde_json::{Map, Value, json};
 use shared::{
-    ApiError, Id,
+    ApiError, Code, Id,
     config::ConfigError,
-    delta::{Outcome, Record},
+    delta::{Effect, Outcome, Record},
     http::{
         auth::Caller,
         context::{V1, V2},
         edit::Edit,
-        extract::{Json, MergePatch, PathId, Query},
+        extract::{Json, MergePatch, OptionalJson, PathId, Query},
         page::PageQuery,
-        precondition::{Preconditions, etag},
+        precondition::{Preconditions, ServerCopy, etag},
         view::{self, Shape, ViewQuery},
     },
     runtime::App,
@@ -28,7 +28,7 @@ use crate::{
     model::{Order, OrderDraft},
     store::{Orders, orders, scope_of},
     view::Tombstone,
-    write::{self, Refused},
+    write::{self, Delete, Patch, Put, Refused},
 };
 
 /// What the routes work with.
@@ -102,8 +102,13 @@ async fn create<V: Shape<Record<Order>, State>>(
 ) -> Result<Response, ApiError> {
     let selection = query.select_after_write::<V, _, _>()?;
     let id = Id::generate();
-    let written = write::put(&state, &caller.user, &id, write::absent(), &draft).await;
-    stored::<V>(&state, &id, written, &selection)
+    let put = Put::new(&state, write::absent(), &draft)?;
+    let written = state.orders.write(&scope_of(&caller.user), &id, put).await;
+    let mut response = stored::<V>(&state, &id, written, &selection)?;
+    // Relative to the request's own path, since only the front door knows what stands in front of it.
+    let place = HeaderValue::from_str(&format!("orders/{id}")).map_err(ApiError::internal)?;
+    response.headers_mut().insert(LOCATION, place);
+    Ok(response)
 }
 
 /// Creates (`version` 0, or `If-None-Match: *`) or replaces an order under an id that the client makes.
@@ -119,7 +124,8 @@ async fn replace<V: Shape<Record<Order>, State>>(
     let edit = Edit::of(body, Some(&id))?;
     let draft: OrderDraft = edit.parse()?;
     let expected = preconditions.require(edit.version)?;
-    let written = write::put(&state, &caller.user, &id, expected, &draft).await;
+    let put = Put::new(&state, expected, &draft)?;
+    let written = state.orders.write(&scope_of(&caller.user), &id, put).await;
     stored::<V>(&state, &id, written, &selection)
 }
 
@@ -134,7 +140,8 @@ async fn edit<V: Shape<Record<Order>, State>>(
     let selection = query.select_after_write::<V, _, _>()?;
     let edit = Edit::of(patch, Some(&id))?;
     let expected = preconditions.require(edit.version)?;
-    let written = write::patch(&state, &caller.user, &id, expected, &edit).await;
+    let patch = Patch::new(&state, &id, expected, &edit);
+    let written = state.orders.write(&scope_of(&caller.user), &id, patch).await;
     stored::<V>(&state, &id, written, &selection)
 }
 
@@ -144,16 +151,17 @@ async fn remove<V: Shape<Record<Order>, State>>(
     PathId(id): PathId,
     preconditions: Preconditions,
     Query(query): Query<ViewQuery>,
+    OptionalJson(body): OptionalJson,
 ) -> Result<Response, ApiError> {
     let selection = query.select_after_write::<V, _, _>()?;
-    let expected = preconditions.join(None)?;
-    let outcome =
-        write::delete(&state, &caller.user, &id, expected).await.map_err(refusal::<V>(&state, &id, &selection))?;
+    let expected = preconditions.join(Edit::of(body, Some(&id))?.version)?;
+    let written = state.orders.write(&scope_of(&caller.user), &id, Delete(expected)).await;
+    let outcome = written.map_err(refusal::<V>(&state, &id, &selection))?;
     let version = outcome.record.map_or(0, |record| record.version);
     view::json(StatusCode::OK, &Tombstone::new(&id, version))
 }
 
-/// The answer to a write: the whole stored order, 201 with its place when it is new.
+/// The answer to a write: the whole stored order; 201 when there was none.
 fn stored<V: Shape<Record<Order>, State>>(
     state: &State,
     id: &Id,
@@ -163,10 +171,8 @@ fn stored<V: Shape<Record<Order>, State>>(
     let outcome = written.map_err(refusal::<V>(state, id, selection))?;
     let record = outcome.record.ok_or_else(|| ApiError::internal("a write left no order behind"))?;
     let mut response = view::one(&V::view(&record, state), selection)?;
-    if outcome.applied && record.version == 1 {
+    if outcome.effect == Effect::Created {
         *response.status_mut() = StatusCode::CREATED;
-        let place = format!("/api/{}/orders/{id}", V::VERSION.as_str());
-        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&place).map_err(ApiError::internal)?);
     }
     response.headers_mut().insert(ETAG, etag(record.version));
     Ok(response)
@@ -178,15 +184,22 @@ fn refusal<V: Shape<Record<Order>, State>>(
     id: &Id,
     selection: &Selection,
 ) -> impl Fn(Refused) -> ApiError {
+    let shown = move |current: Option<&Record<Order>>| {
+        let version = current.map_or(0, |record| record.version);
+        let current = match current.and_then(|record| V::view(record, state)) {
+            Some(order) => view::value(&order, selection)?,
+            None => json!(Tombstone::new(id, version)),
+        };
+        Ok(ServerCopy { version, current })
+    };
     move |refused| match refused {
         Refused::Error(error) => error,
         Refused::Conflict(expected, current) => {
-            let version = current.as_ref().map_or(0, |record| record.version);
-            let shown = match current.as_deref().and_then(|record| V::view(record, state)) {
-                Some(order) => view::value(&order, selection),
-                None => Ok(json!(Tombstone::new(id, version))),
-            };
-            shown.map_or_else(|error| error, |current| expected.refuse(version, &current))
+            shown(current.as_deref()).map_or_else(|error: ApiError| error, |copy| expected.refuse(copy))
+        }
+        Refused::Closed(current) => {
+            let message = "The shop has taken this order on; it can no longer be changed.";
+            shown(Some(&current)).map_or_else(|error| error, |copy| copy.in_conflict(Code::Conflict, message))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use shared::{
     ApiError, Id,
-    delta::{Change, Outcome, Record, Verdict, judge},
+    delta::{Change, Decide, Record, Verdict, judge, judge_deletion},
     http::{
         edit::Edit,
         precondition::{Expected, SaidIn, State as Expectation},
@@ -10,16 +10,19 @@ use shared::{
 };
 
 use crate::{
-    model::{Order, OrderDraft},
-    pricing::Prices,
+    model::{Order, OrderDraft, Status},
+    pricing::Pricing,
     routes::State,
-    store::scope_of,
 };
+
+type Row = Record<Order>;
 
 /// A write that did not happen.
 pub(crate) enum Refused {
     /// The order is not what the write is based on; the server's copy, if it has one.
-    Conflict(Expected, Option<Box<Record<Order>>>),
+    Conflict(Expected, Option<Box<Row>>),
+    /// The shop has taken the order on: the app can no longer change it.
+    Closed(Box<Row>),
     /// Anything else.
     Error(ApiError),
 }
@@ -31,87 +34,101 @@ impl From<ApiError> for Refused {
 }
 
 /// Creates or replaces an order.
-pub(crate) async fn put(
-    state: &State,
-    user: &Id,
-    id: &Id,
+pub(crate) struct Put<'a> {
     expected: Expected,
-    draft: &OrderDraft,
-) -> Result<Outcome<Order>, Refused> {
-    draft.validate()?;
-    let prices = Prices::of(draft, &state.products).await?;
-    change(state, user, id, expected, |current| prices.apply(draft, current)).await
+    draft: &'a OrderDraft,
+    pricing: Pricing<'a>,
+}
+
+impl<'a> Put<'a> {
+    pub(crate) fn new(state: &'a State, expected: Expected, draft: &'a OrderDraft) -> Result<Self, ApiError> {
+        draft.validate()?;
+        Ok(Self { expected, draft, pricing: Pricing::new(&state.products) })
+    }
+}
+
+impl Decide<Order> for Put<'_> {
+    type Refused = Refused;
+
+    async fn decide(&mut self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
+        change(row, &self.expected, self.draft, &mut self.pricing).await
+    }
 }
 
 /// Applies a merge patch to an order that exists.
-pub(crate) async fn patch(
-    state: &State,
-    user: &Id,
-    id: &Id,
+pub(crate) struct Patch<'a> {
+    id: &'a Id,
     expected: Expected,
-    edit: &Edit,
-) -> Result<Outcome<Order>, Refused> {
-    let scope = scope_of(user);
-    // Read once outside the write, to know which products need a price.
-    let current = state.orders.get(&scope, id).await?.and_then(|record| record.value).ok_or_else(|| unknown(id))?;
-    let prices = Prices::of(&patched(edit, &current)?, &state.products).await?;
-    change(state, user, id, expected, |current| {
-        let current = current.ok_or_else(|| unknown(id))?;
-        prices.apply(&patched(edit, current)?, Some(current))
-    })
-    .await
+    edit: &'a Edit,
+    pricing: Pricing<'a>,
 }
 
-fn patched(edit: &Edit, current: &Order) -> Result<OrderDraft, ApiError> {
-    let draft: OrderDraft = edit.merge_into(&current.draft())?;
-    draft.validate()?;
-    Ok(draft)
+impl<'a> Patch<'a> {
+    pub(crate) fn new(state: &'a State, id: &'a Id, expected: Expected, edit: &'a Edit) -> Self {
+        Self { id, expected, edit, pricing: Pricing::new(&state.products) }
+    }
+}
+
+impl Decide<Order> for Patch<'_> {
+    type Refused = Refused;
+
+    async fn decide(&mut self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
+        let Some(found) = row else { return Err(unknown(self.id).into()) };
+        let Some(current) = &found.value else { return Err(conflict(&self.expected, row)) };
+        let draft: OrderDraft = self.edit.merge_into(&current.draft())?;
+        draft.validate()?;
+        change(row, &self.expected, &draft, &mut self.pricing).await
+    }
 }
 
 async fn change(
-    state: &State,
-    user: &Id,
-    id: &Id,
-    expected: Expected,
-    next: impl Fn(Option<&Order>) -> Result<Order, ApiError>,
-) -> Result<Outcome<Order>, Refused> {
-    let decide = |row: Option<&Record<Order>>| {
-        let stored = row.and_then(|row| row.value.as_ref());
-        let proposed = next(stored)?;
-        match judge(row, expected.state, Some(&proposed)) {
-            Verdict::Apply => Ok(Change::Put(proposed)),
-            Verdict::Unchanged => Ok(Change::Keep),
-            Verdict::Conflict => Err(Refused::Conflict(expected, row.cloned().map(Box::new))),
+    row: Option<&Row>,
+    expected: &Expected,
+    draft: &OrderDraft,
+    pricing: &mut Pricing<'_>,
+) -> Result<Change<Order>, Refused> {
+    match judge(row, &expected.state, |stored| stored.draft() == *draft) {
+        Verdict::Unchanged => Ok(Change::Keep),
+        Verdict::Conflict => Err(conflict(expected, row)),
+        Verdict::Apply => {
+            refuse_closed(row)?;
+            Ok(Change::Put(pricing.apply(draft, row.and_then(|row| row.value.as_ref())).await?))
         }
-    };
-    state.orders.write(&scope_of(user), id, decide).await
+    }
 }
 
-/// Deletes an order. Without an expectation, whatever is there goes; what is gone already stays gone.
-pub(crate) async fn delete(
-    state: &State,
-    user: &Id,
-    id: &Id,
-    expected: Option<Expected>,
-) -> Result<Outcome<Order>, Refused> {
-    let decide = |row: Option<&Record<Order>>| {
-        let live = row.is_some_and(|row| row.value.is_some());
-        match expected {
-            _ if !live => Ok(Change::Keep),
-            None => Ok(Change::Delete),
-            Some(expected) => match judge(row, expected.state, None::<&Order>) {
-                Verdict::Apply => Ok(Change::Delete),
-                Verdict::Unchanged => Ok(Change::Keep),
-                Verdict::Conflict => Err(Refused::Conflict(expected, row.cloned().map(Box::new))),
-            },
+/// Deletes an order.
+pub(crate) struct Delete(pub(crate) Option<Expected>);
+
+impl Decide<Order> for Delete {
+    type Refused = Refused;
+
+    async fn decide(&mut self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
+        match (judge_deletion(row, self.0.as_ref().map(|expected| &expected.state)), &self.0) {
+            (Verdict::Unchanged, _) => Ok(Change::Keep),
+            (Verdict::Conflict, Some(expected)) => Err(conflict(expected, row)),
+            (Verdict::Apply | Verdict::Conflict, _) => refuse_closed(row).map(|()| Change::Delete),
         }
-    };
-    state.orders.write(&scope_of(user), id, decide).await
+    }
 }
 
 /// The expectation of an order that the server names: that there is none.
 pub(crate) const fn absent() -> Expected {
     Expected { state: Expectation::Absent, said_in: SaidIn::Body }
+}
+
+fn conflict(expected: &Expected, row: Option<&Row>) -> Refused {
+    Refused::Conflict(expected.clone(), row.cloned().map(Box::new))
+}
+
+/// Only an order that the shop has not taken on yet is the app's to change.
+fn refuse_closed(row: Option<&Row>) -> Result<(), Refused> {
+    match row {
+        Some(row) if row.value.as_ref().is_some_and(|order| order.status != Status::Pending) => {
+            Err(Refused::Closed(Box::new(row.clone())))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unknown(id: &Id) -> ApiError {

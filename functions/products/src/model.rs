@@ -41,11 +41,6 @@ pub struct Product {
 }
 
 impl Entity for Product {
-    fn same_content(&self, other: &Self) -> bool {
-        let other = Self { created_at: self.created_at, updated_at: self.updated_at, ..other.clone() };
-        *self == other
-    }
-
     fn index_attributes(&self) -> Vec<(&'static str, String)> {
         let featured = self.featured.then(|| ("featured", "1".to_owned()));
         std::iter::once(("category", self.category.clone())).chain(featured).collect()

@@ -25,7 +25,7 @@ pub struct Products {
 impl Products {
     /// Products in this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { log: ChangeLog::new(client, table) }
+        Self { log: ChangeLog::new(client, table).eventually_consistent() }
     }
 
     /// A product that is not deleted.

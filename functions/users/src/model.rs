@@ -41,7 +41,7 @@ pub struct User {
 
 /// What a user may set about the app and its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object of settings")]
 pub struct Preferences {
     /// BCP 47, for example `en` or `pt-BR`.
     pub language: String,
@@ -68,7 +68,7 @@ pub struct Metadata {
 
 /// The part of a record that its owner may change. Nothing else of a request ever reaches the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub struct Editable {
     /// Given name, 1 to 100 characters.
     pub first_name: String,

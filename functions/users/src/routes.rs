@@ -10,7 +10,7 @@ use shared::{
         context::{V1, V2},
         edit::Edit,
         extract::{MergePatch, PathId, Query},
-        precondition::{Preconditions, etag},
+        precondition::{Preconditions, ServerCopy, etag},
         view::{self, Shape, ViewQuery},
     },
     image::Images,
@@ -97,7 +97,7 @@ async fn edit_me(
         // The same edit once more, after a lost answer, is not a conflict.
         let retried = unchanged && expected.state.held_before(user.version);
         if !expected.state.holds(Some(user.version)) && !retried {
-            return Err(expected.refuse(user.version, &shown(&user)?));
+            return Err(expected.refuse(ServerCopy { version: user.version, current: shown(&user)? }));
         }
         let stored =
             if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited).await? };

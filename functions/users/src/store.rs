@@ -5,9 +5,8 @@ use aws_sdk_dynamodb::{
     error::SdkError,
     types::{AttributeValue, ReturnValue},
 };
-use jiff::Timestamp;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value};
-use shared::{ApiError, Id, backend::dynamo::store_error};
+use shared::{ApiError, Id, backend::dynamo::store_error, values::now};
 
 use crate::model::{Editable, User};
 
@@ -69,7 +68,7 @@ impl Users {
                 ":preferences",
                 to_attribute_value(&edit.preferences).map_err(ApiError::internal)?,
             )
-            .expression_attribute_values(":now", to_attribute_value(Timestamp::now()).map_err(ApiError::internal)?)
+            .expression_attribute_values(":now", to_attribute_value(now()).map_err(ApiError::internal)?)
             .return_values(ReturnValue::AllNew);
         match request.send().await {
             Ok(answer) => answer.attributes.map(from_item).transpose().map_err(ApiError::internal),

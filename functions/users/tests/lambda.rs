@@ -60,6 +60,23 @@ async fn an_event_of_another_kind_fails_alone() {
     let mut bad_base64 = Source::ApigwV2.event(&me());
     bad_base64["body"] = "!".into();
     bad_base64["isBase64Encoded"] = true.into();
+    let host = |host: &str| {
+        let mut event = Source::Alb.event(&me());
+        event["headers"]["host"] = host.into();
+        event
+    };
+    for strange_host in ["xn--a", "256.256.256.256", "a:99999", "[::1", ""] {
+        let answer = process.invoke(&host(strange_host), LIMIT).await.expect("an answer");
+        assert_eq!(Source::Alb.response(&answer.body).status, 200, "{strange_host}: nothing depends on the host");
+    }
+    // What cannot be made into a request at all is still answered in the error model.
+    let mut long = Source::ApigwV1.event(&me());
+    long["path"] = format!("/{}", "x".repeat(70_000)).into();
+    for (source, event) in [(Source::ApigwV2, bad_base64.clone()), (Source::ApigwV1, long)] {
+        let answer = process.invoke(&event, LIMIT).await.expect("an answer");
+        let answer = source.response(&answer.body);
+        assert_eq!((answer.status, &answer.body["code"]), (400, &json!("VALIDATION_ERROR")));
+    }
     let strange = [
         json!(null),
         json!({}),

@@ -7,9 +7,8 @@
 use std::time::Duration;
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, ecs::EcsCredentialsProvider,
-    environment::EnvironmentVariableCredentialsProvider, provider_config::ProviderConfig, retry::RetryConfig,
-    timeout::TimeoutConfig,
+    BehaviorVersion, Region, SdkConfig, ecs::EcsCredentialsProvider, provider_config::ProviderConfig,
+    retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
@@ -43,15 +42,18 @@ impl Aws {
     pub fn from_env(env: &Env, limits: Limits) -> Result<Self, ConfigError> {
         let region = env.required("AWS_REGION")?.to_owned();
         let http = https_client(&roots(env)?)?;
-        let credentials = if env.optional("AWS_ACCESS_KEY_ID").is_some() {
-            SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new())
+        let credentials = if let Some(key) = env.optional("AWS_ACCESS_KEY_ID") {
+            let secret = env.required("AWS_SECRET_ACCESS_KEY")?;
+            let session = env.optional("AWS_SESSION_TOKEN").map(str::to_owned);
+            SharedCredentialsProvider::new(Credentials::new(key, secret, session, None, "environment"))
         } else {
             let provider = ProviderConfig::without_region().with_http_client(http.clone());
             SharedCredentialsProvider::new(EcsCredentialsProvider::builder().configure(&provider).build())
         };
         let config = sdk_config(region, http, credentials, limits);
-        let at = |name: &str| env.optional(name).or(env.optional("AWS_ENDPOINT_URL")).map(str::to_owned);
-        Ok(Self::new(&config, at("AWS_ENDPOINT_URL_DYNAMODB"), at("AWS_ENDPOINT_URL_SECRETS_MANAGER")))
+        let shared = env.url("AWS_ENDPOINT_URL")?;
+        let at = |name: &str| Ok(env.url(name)?.or(shared).map(str::to_owned));
+        Ok(Self::new(&config, at("AWS_ENDPOINT_URL_DYNAMODB")?, at("AWS_ENDPOINT_URL_SECRETS_MANAGER")?))
     }
 
     /// Clients for an emulator on this machine.

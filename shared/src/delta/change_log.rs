@@ -1,6 +1,10 @@
 //! Reading rows, and writing row, log entry and head in one transaction.
 
-use std::{marker::PhantomData, time::Duration};
+use std::{
+    collections::HashSet,
+    marker::PhantomData,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -21,22 +25,23 @@ use crate::{
     http::page::{Page, PageRequest, cursor_after},
 };
 
-/// How often a write tries when others write to the same scope.
-const ATTEMPTS: u32 = 8;
-/// First ceiling of the pause between two tries; it doubles with each.
-const BACKOFF: Duration = Duration::from_millis(25);
+/// How long a write tries when others write to the same scope.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// First and last ceiling of the pause between two tries; it doubles with each.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(160));
 
 /// A table of scopes. Cheap to clone.
 #[derive(Debug)]
 pub struct ChangeLog<E> {
     client: Client,
     table: String,
+    strong: bool,
     entity: PhantomData<fn() -> E>,
 }
 
 impl<E> Clone for ChangeLog<E> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), table: self.table.clone(), entity: PhantomData }
+        Self { client: self.client.clone(), table: self.table.clone(), strong: self.strong, entity: PhantomData }
     }
 }
 
@@ -60,13 +65,49 @@ pub enum Change<E> {
     Keep,
 }
 
+/// Decides what a write does to the row that it finds.
+///
+/// It may be asked again, with a newer row, when another write came between. A plain function does where nothing has to
+/// be looked up.
+pub trait Decide<E>: Send {
+    /// Why a write does not happen.
+    type Refused: From<ApiError> + Send;
+
+    /// Decides, for the current row; a tombstone is a row without a value.
+    fn decide(&mut self, current: Option<&Record<E>>) -> impl Future<Output = Result<Change<E>, Self::Refused>> + Send;
+}
+
+impl<E, R, F> Decide<E> for F
+where
+    E: Entity,
+    R: From<ApiError> + Send,
+    F: FnMut(Option<&Record<E>>) -> Result<Change<E>, R> + Send,
+{
+    type Refused = R;
+
+    async fn decide(&mut self, current: Option<&Record<E>>) -> Result<Change<E>, R> {
+        self(current)
+    }
+}
+
 /// What a write left behind.
 #[derive(Clone, Debug)]
 pub struct Outcome<E> {
     /// The row as it now is; `None` when there is none and the write left it so.
     pub record: Option<Record<E>>,
-    /// Whether this write made a new version.
-    pub applied: bool,
+    /// What this write did.
+    pub effect: Effect,
+}
+
+/// What a write did to its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// There is a live row where there was none.
+    Created,
+    /// The row has a new version.
+    Changed,
 }
 
 /// What a write starts from.
@@ -97,7 +138,14 @@ enum Refusal {
 impl<E: Entity> ChangeLog<E> {
     /// A change log on a table with the keys `pk` and `sk`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into(), entity: PhantomData }
+        Self { client, table: table.into(), strong: true, entity: PhantomData }
+    }
+
+    /// Reads at half the cost, of a state that may be a moment old. Writes are not affected.
+    #[must_use]
+    pub fn eventually_consistent(mut self) -> Self {
+        self.strong = false;
+        self
     }
 
     /// The current row, tombstones included.
@@ -105,12 +153,16 @@ impl<E: Entity> ChangeLog<E> {
     /// # Errors
     /// When the store fails, see [`store_error`].
     pub async fn get(&self, scope: &str, id: &Id) -> Result<Option<Record<E>>, ApiError> {
-        let item = self.item(scope, row_key(id)).await?;
+        self.row(scope, id, self.strong).await
+    }
+
+    async fn row(&self, scope: &str, id: &Id, strong: bool) -> Result<Option<Record<E>>, ApiError> {
+        let item = self.item(scope, row_key(id), strong).await?;
         item.as_ref().map(Record::from_item).transpose()
     }
 
-    async fn item(&self, scope: &str, sort_key: String) -> Result<Option<Item>, ApiError> {
-        let request = self.client.get_item().table_name(&self.table).consistent_read(true);
+    async fn item(&self, scope: &str, sort_key: String, strong: bool) -> Result<Option<Item>, ApiError> {
+        let request = self.client.get_item().table_name(&self.table).consistent_read(strong);
         let answer = request.key("pk", text(scope)).key("sk", text(sort_key)).send().await.map_err(store_error)?;
         Ok(answer.item)
     }
@@ -122,7 +174,7 @@ impl<E: Entity> ChangeLog<E> {
     /// # Errors
     /// When the store fails.
     pub async fn list(&self, scope: &str, page: &PageRequest) -> Result<Page<Record<E>>, ApiError> {
-        self.page(self.query("pk", scope).consistent_read(true), page).await
+        self.page(self.query("pk", scope).consistent_read(self.strong), page).await
     }
 
     /// Like [`list`](Self::list), over a secondary index: the rows whose attribute has this value. Index reads are
@@ -167,62 +219,72 @@ impl<E: Entity> ChangeLog<E> {
 
     /// The entities that changed last, newest first, each once, without deleted ones; at most `limit`.
     ///
-    /// Reads at most four log entries for each one asked for, so a scope where one entity changes all the time may
-    /// give fewer than it has.
+    /// Reads at most four log entries for each one asked for. Where the log has too few, because it has expired or
+    /// because one entity changes all the time, rows by descending id make up the number.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn recent(&self, scope: &str, limit: u16) -> Result<Vec<Record<E>>, ApiError> {
         let query = self
             .query("pk", scope)
+            .consistent_read(self.strong)
             .expression_attribute_values(":first", text(log_key(0)))
             .expression_attribute_values(":last", text(log_key(u64::MAX)))
             .limit(i32::from(limit) * 4);
         let entries = query.send().await.map_err(store_error)?.items.unwrap_or_default();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let mut recent = Vec::new();
         for entry in &entries {
             let record: Record<E> = Record::from_item(entry)?;
-            if seen.insert(record.id.clone()) && record.value.is_some() && recent.len() < usize::from(limit) {
+            if seen.insert(record.id.clone()) && record.value.is_some() {
                 recent.push(record);
             }
         }
+        if recent.len() < usize::from(limit) {
+            let rows = self.list(scope, &PageRequest { limit, after: None }).await?.items;
+            recent.extend(rows.into_iter().filter(|row| !seen.contains(&row.id)));
+        }
+        recent.truncate(usize::from(limit));
         Ok(recent)
     }
 
-    /// Changes one row. `decide` sees the current row, and may see it again, changed, when another write came between.
+    /// Changes one row, as a decision says that sees the current one.
     ///
     /// # Errors
-    /// What `decide` returns, unchanged; `UNAVAILABLE` when the scope is too busy; else when the store fails.
-    pub async fn write<R: From<ApiError>>(
-        &self,
-        scope: &str,
-        id: &Id,
-        mut decide: impl FnMut(Option<&Record<E>>) -> Result<Change<E>, R>,
-    ) -> Result<Outcome<E>, R> {
+    /// What the decision refuses with; `UNAVAILABLE` when the scope is too busy; else when the store fails.
+    pub async fn write<D: Decide<E>>(&self, scope: &str, id: &Id, mut decision: D) -> Result<Outcome<E>, D::Refused> {
+        let give_up = Instant::now() + PATIENCE;
         let mut found = self.find(scope, id).await?;
-        for attempt in 0..ATTEMPTS {
-            let value = match decide(found.row.as_ref())? {
+        for attempt in 0.. {
+            let value = match decision.decide(found.row.as_ref()).await? {
                 Change::Put(entity) => Some(entity),
                 Change::Delete => None,
-                Change::Keep => return Ok(Outcome { record: found.row, applied: false }),
+                Change::Keep => return Ok(Outcome { record: found.row, effect: Effect::None }),
             };
             let version = found.row.as_ref().map_or(0, |row| row.version) + 1;
             let record = Record { id: id.clone(), version, seq: found.seq + 1, value, at: now() };
             match self.transact(scope, &found, &record).await? {
-                Ok(()) => return Ok(Outcome { record: Some(record), applied: true }),
-                Err(Refusal::Stale { head, row }) => found = self.refreshed(scope, id, found, head, row).await?,
-                Err(Refusal::Contended) => {
+                Ok(()) => {
+                    let existed = found.row.is_some_and(|row| row.value.is_some());
+                    let effect = if existed { Effect::Changed } else { Effect::Created };
+                    return Ok(Outcome { record: Some(record), effect });
+                }
+                Err(_) if Instant::now() > give_up => break,
+                // The images that came with the refusal are the newest there are: try with them at once, but only once.
+                Err(Refusal::Stale { head, row }) if attempt == 0 => {
+                    found = self.refreshed(scope, id, found, head, row).await?;
+                }
+                Err(Refusal::Stale { .. } | Refusal::Contended) => {
                     tokio::time::sleep(full_jitter(attempt)).await;
                     found = self.find(scope, id).await?;
                 }
             }
         }
-        Err(ApiError::unavailable(format!("the scope stayed contended for {ATTEMPTS} attempts")).into())
+        Err(ApiError::unavailable(format!("the scope stayed contended for {PATIENCE:?}")).into())
     }
 
     async fn find(&self, scope: &str, id: &Id) -> Result<Found<E>, ApiError> {
-        let (row, head) = tokio::try_join!(self.get(scope, id), self.item(scope, HEAD.to_owned()))?;
+        let (row, head) = tokio::try_join!(self.row(scope, id, true), self.item(scope, HEAD.to_owned(), true))?;
         Ok(Found { row, seq: head.map_or(Ok(0), |head| integer(&head, "seq"))? })
     }
 
@@ -338,7 +400,11 @@ fn read_refusal(reasons: &[CancellationReason]) -> Option<Refusal> {
             None => Check::Held,
             Some(reason) => reason.item().cloned().map_or(Check::Unknown, Check::Found),
         };
-        return Some(Refusal::Stale { head: check(0), row: check(1) });
+        return match (check(0), check(1)) {
+            // Only the log entry is in the way: it is ahead of the head, which no write of ours can bring about.
+            (Check::Held, Check::Held) => None,
+            (head, row) => Some(Refusal::Stale { head, row }),
+        };
     }
     reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")).then_some(Refusal::Contended)
 }
@@ -346,7 +412,7 @@ fn read_refusal(reasons: &[CancellationReason]) -> Option<Refusal> {
 /// A pause between nothing and a ceiling that doubles: spreads those who collided (AWS Architecture Blog,
 /// "Exponential Backoff And Jitter").
 fn full_jitter(attempt: u32) -> Duration {
-    BACKOFF.saturating_mul(1 << attempt.min(6)).mul_f64(fastrand::f64())
+    BACKOFF.0.saturating_mul(1 << attempt.min(6)).min(BACKOFF.1).mul_f64(fastrand::f64())
 }
 
 /// The present, as precise as the store keeps it.

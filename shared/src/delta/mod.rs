@@ -2,23 +2,20 @@
 //!
 //! Each *scope* (a user's orders, the public catalogue) is one partition: a row for each entity, a log entry for each
 //! change, and one head. A write changes all three in one transaction, so the log says exactly what the rows say, in an
-//! order that no clock decides. Anything that can say whether two of it have the same content is an [`Entity`].
+//! order that no clock decides. Any type that serde can store is an [`Entity`].
 
 mod change_log;
 mod conflict;
 mod schema;
 
-pub use change_log::{Change, ChangeLog, Index, Outcome};
-pub use conflict::{Verdict, judge};
+pub use change_log::{Change, ChangeLog, Decide, Effect, Index, Outcome};
+pub use conflict::{Verdict, judge, judge_deletion};
 pub use schema::{Item, Record, initial_items};
 
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Something that is stored in versions.
 pub trait Entity: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    /// Whether a client would see no difference. Server-made fields, such as the time of the last change, do not count.
-    fn same_content(&self, other: &Self) -> bool;
-
     /// Attributes of the row for secondary indexes, beside the entity itself.
     fn index_attributes(&self) -> Vec<(&'static str, String)> {
         Vec::new()

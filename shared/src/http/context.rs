@@ -17,6 +17,10 @@ pub struct ClientAddr(pub IpAddr);
 #[derive(Clone, Debug)]
 pub struct InvocationId(pub String);
 
+/// Marks a request that a front door handed over in a state that nothing can be read from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unreadable;
+
 /// The version of the API that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ApiVersion {

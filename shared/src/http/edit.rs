@@ -40,8 +40,8 @@ impl Edit {
     ///
     /// # Errors
     /// `VALIDATION_ERROR` that names the field.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        json::from_value(Value::Object(self.content.clone()))
+    pub fn parse<T: Serialize + DeserializeOwned>(&self) -> Result<T, ApiError> {
+        json::from_value(&Value::Object(self.content.clone()))
     }
 
     /// The content as a merge patch (RFC 7396) on the current document.
@@ -51,7 +51,7 @@ impl Edit {
     pub fn merge_into<T: Serialize + DeserializeOwned>(&self, current: &T) -> Result<T, ApiError> {
         let mut document = serde_json::to_value(current).map_err(ApiError::internal)?;
         json_patch::merge(&mut document, &Value::Object(self.content.clone()));
-        json::from_value(document)
+        json::from_value(&document)
     }
 }
 

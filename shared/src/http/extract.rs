@@ -1,11 +1,11 @@
-//! Extractors whose refusals are in the error model: [`PathId`], [`Query`], [`Json`] and [`MergePatch`].
+//! Extractors whose refusals are in the error model.
 
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, RawPathParams, Request, rejection::BytesRejection},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE, request::Parts};
-use serde::de::DeserializeOwned;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header::CONTENT_TYPE, request::Parts};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::json;
@@ -51,13 +51,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned + Serialize, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let accepted = ["application/json"];
-        let bytes = body(request, state, ACCEPT_POST, &accepted).await?;
-        json::from_slice(&bytes).map(Self)
+        let bytes = body(request, state, &["application/json"]).await?;
+        json::from_value(&Value::Object(json::object(&bytes)?)).map(Self)
     }
 }
 
@@ -70,26 +69,53 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let accepted = ["application/merge-patch+json", "application/json"];
-        let bytes = body(request, state, ACCEPT_PATCH, &accepted).await?;
-        json::from_slice(&bytes).map(Self)
+        let bytes = body(request, state, &["application/merge-patch+json", "application/json"]).await?;
+        json::object(&bytes).map(Self)
     }
 }
 
-async fn body<S: Send + Sync>(
-    request: Request,
-    state: &S,
-    accept_header: HeaderName,
-    accepted: &[&'static str],
-) -> Result<Bytes, ApiError> {
-    if !accepted.contains(&media_type(request.headers()).as_str()) {
-        let list = accepted.join(", ");
-        let error = ApiError::new(Code::UnsupportedMediaType, format!("The body must be {list}."));
-        return Err(match HeaderValue::from_str(&list) {
-            Ok(value) => error.with_header(accept_header, value),
-            Err(_) => error,
-        });
+/// An object of `Content-Type: application/json`, or nothing: for a DELETE that may name a version.
+#[derive(Debug)]
+pub struct OptionalJson(pub serde_json::Map<String, Value>);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJson {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let headers = request.headers().clone();
+        let bytes = read(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(serde_json::Map::new()));
+        }
+        check_media_type(&Method::DELETE, &headers, &["application/json"])?;
+        json::object(&bytes).map(Self)
     }
+}
+
+async fn body<S: Send + Sync>(request: Request, state: &S, accepted: &[&'static str]) -> Result<Bytes, ApiError> {
+    check_media_type(request.method(), request.headers(), accepted)?;
+    read(request, state).await
+}
+
+/// `Accept-Post` and `Accept-Patch` tell what would have been accepted; the other methods have no such header.
+fn check_media_type(method: &Method, headers: &HeaderMap, accepted: &[&'static str]) -> Result<(), ApiError> {
+    if accepted.contains(&media_type(headers).as_str()) {
+        return Ok(());
+    }
+    let list = accepted.join(", ");
+    let error = ApiError::new(Code::UnsupportedMediaType, format!("The body must be {}.", accepted.join(" or ")));
+    let header = match *method {
+        Method::POST => ACCEPT_POST,
+        Method::PATCH => ACCEPT_PATCH,
+        _ => return Err(error),
+    };
+    Err(match HeaderValue::from_str(&list) {
+        Ok(value) => error.with_header(header, value),
+        Err(_) => error,
+    })
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(error) if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError::new(Code::PayloadTooLarge, "The body is larger than this route takes.")

@@ -4,7 +4,7 @@ pub mod auth;
 pub mod context;
 pub mod edit;
 pub mod extract;
-pub mod json;
+mod json;
 pub mod page;
 pub mod precondition;
 pub mod stack;

@@ -13,7 +13,7 @@ const PREFIX: &str = "1:";
 /// The query parameters of a list.
 #[derive(Debug, Default, Deserialize)]
 pub struct PageQuery {
-    limit: Option<u16>,
+    limit: Option<String>,
     cursor: Option<String>,
 }
 
@@ -32,10 +32,10 @@ impl PageQuery {
     /// # Errors
     /// `VALIDATION_ERROR` for a `limit` outside 1 to 100, `INVALID_CURSOR` for a cursor that no page gave out.
     pub fn check(&self) -> Result<PageRequest, ApiError> {
-        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(ApiError::validation("limit", format!("must be 1 to {MAX_LIMIT}")));
-        }
+        let limit = self.limit.as_deref().map_or(Some(DEFAULT_LIMIT), |limit| limit.parse().ok());
+        let limit = limit
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| ApiError::validation("limit", format!("must be a whole number from 1 to {MAX_LIMIT}")))?;
         let after = self.cursor.as_deref().map(read_cursor).transpose()?;
         Ok(PageRequest { limit, after })
     }
@@ -88,10 +88,10 @@ mod tests {
 
     #[test]
     fn limits_are_checked() {
-        let check = |limit| PageQuery { limit: Some(limit), cursor: None }.check();
-        assert_eq!(check(1).expect("edge").limit, 1);
-        assert_eq!(check(100).expect("edge").limit, 100);
-        for bad in [0, 101, u16::MAX] {
+        let check = |limit: &str| PageQuery { limit: Some(limit.into()), cursor: None }.check();
+        assert_eq!(check("1").expect("edge").limit, 1);
+        assert_eq!(check("100").expect("edge").limit, 100);
+        for bad in ["0", "101", "-1", "65536", "x", ""] {
             assert_eq!(check(bad).expect_err("out of range").code(), Code::ValidationError);
         }
     }

@@ -29,7 +29,7 @@ enum IfMatch {
 }
 
 /// What a write expects to find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The state that the client saw.
     pub state: State,
@@ -38,16 +38,14 @@ pub struct Expected {
 }
 
 /// The state that a client bases its write on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Nothing there: a create.
     Absent,
-    /// This version.
-    Version(u64),
+    /// One of these versions. None at all, for tags that are not tags of this resource, cannot hold.
+    Versions(Vec<u64>),
     /// Anything, as long as there is something.
     Present,
-    /// Cannot hold: the tags given are not tags of this resource.
-    Never,
 }
 
 /// Where a client named the version.
@@ -92,18 +90,18 @@ impl Preconditions {
         } else {
             self.if_match.as_ref().map(|if_match| match if_match {
                 IfMatch::Any => State::Present,
-                IfMatch::Versions(versions) => match (versions.as_slice(), body_version) {
-                    ([], _) => State::Never,
-                    // With a list, the body may pick; else the newest is the one that the client means to replace.
-                    (all, Some(version)) if all.contains(&version) => State::Version(version),
-                    (all, _) => State::Version(all.iter().copied().max().unwrap_or_default()),
-                },
+                IfMatch::Versions(versions) => State::Versions(versions.clone()),
             })
         };
-        let body = body_version.map(|version| if version == 0 { State::Absent } else { State::Version(version) });
+        let body =
+            body_version.map(|version| if version == 0 { State::Absent } else { State::Versions(vec![version]) });
         match (header, body) {
-            (Some(state), Some(said)) if state != said && !matches!(state, State::Present | State::Never) => {
+            (Some(header), Some(body)) if !header.agrees_with(&body) => {
                 Err(ApiError::validation("version", "contradicts the If-Match or If-None-Match header"))
+            }
+            // Of a list of tags, the body may pick one.
+            (Some(State::Versions(listed)), Some(body)) if !listed.is_empty() => {
+                Ok(Some(Expected { state: body, said_in: SaidIn::Header }))
             }
             (Some(state), _) => Ok(Some(Expected { state, said_in: SaidIn::Header })),
             (None, Some(state)) => Ok(Some(Expected { state, said_in: SaidIn::Body })),
@@ -125,34 +123,58 @@ impl Preconditions {
 
 impl State {
     /// Whether the state holds for a resource with this version; `None` when there is no such resource.
-    pub fn holds(self, current: Option<u64>) -> bool {
+    pub fn holds(&self, current: Option<u64>) -> bool {
         match self {
             Self::Absent => current.is_none(),
-            Self::Version(version) => current == Some(version),
+            Self::Versions(versions) => current.is_some_and(|current| versions.contains(&current)),
             Self::Present => current.is_some(),
-            Self::Never => false,
         }
     }
 
     /// Whether the state held one version ago: the mark of a retry whose first answer was lost.
-    pub fn held_before(self, current: u64) -> bool {
+    pub fn held_before(&self, current: u64) -> bool {
         match self {
             Self::Absent => current == 1,
-            Self::Version(version) => version.checked_add(1) == Some(current),
-            Self::Present | Self::Never => false,
+            Self::Versions(versions) => versions.iter().any(|version| version.checked_add(1) == Some(current)),
+            Self::Present => false,
+        }
+    }
+
+    fn agrees_with(&self, body: &Self) -> bool {
+        match (self, body) {
+            (Self::Versions(listed), Self::Versions(said)) => {
+                listed.is_empty() || said.iter().all(|v| listed.contains(v))
+            }
+            (Self::Present, Self::Versions(_)) => true,
+            (header, body) => header == body,
         }
     }
 }
 
 impl Expected {
     /// The answer to a write whose expectation failed: 409 for a version in the body, 412 for one in a header.
-    /// `current` is the server's copy as the caller may see it.
-    pub fn refuse(self, current_version: u64, current: &Value) -> ApiError {
+    pub fn refuse(&self, copy: ServerCopy) -> ApiError {
         let (code, message) = match self.said_in {
             SaidIn::Body => (Code::Conflict, "The resource has changed since the version that this write is based on."),
             SaidIn::Header => (Code::PreconditionFailed, "The resource is not at the version that the header names."),
         };
-        ApiError::new(code, message).with_details(json!({ "currentVersion": current_version, "current": current }))
+        copy.in_conflict(code, message)
+    }
+}
+
+/// What the server has, as the caller may see it: the details of a conflict.
+#[derive(Clone, Debug)]
+pub struct ServerCopy {
+    /// The current version; 0 when there never was one.
+    pub version: u64,
+    /// The current state, in the caller's own view.
+    pub current: Value,
+}
+
+impl ServerCopy {
+    /// An error that carries this copy.
+    pub fn in_conflict(self, code: Code, message: &str) -> ApiError {
+        ApiError::new(code, message).with_details(json!({ "currentVersion": self.version, "current": self.current }))
     }
 }
 
@@ -176,7 +198,8 @@ fn versions(tags: &str) -> Vec<u64> {
 fn version(tag: &str) -> Option<u64> {
     let inner = tag.strip_prefix('"')?.strip_suffix('"')?;
     let digits = inner.split_once('-').map_or(inner, |(version, _hash)| version);
-    digits.parse().ok()
+    // `parse` alone would also take a sign.
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]
@@ -196,22 +219,24 @@ mod tests {
     #[test]
     fn headers_and_body_name_the_same_states() {
         type Case = (&'static [(&'static str, &'static str)], Option<u64>, Option<(State, SaidIn)>);
-        let cases: &[Case] = &[
+        let versions = |versions: &[u64]| State::Versions(versions.into());
+        let cases: Vec<Case> = vec![
             (&[], None, None),
             (&[], Some(0), Some((State::Absent, SaidIn::Body))),
-            (&[], Some(7), Some((State::Version(7), SaidIn::Body))),
+            (&[], Some(7), Some((versions(&[7]), SaidIn::Body))),
             (&[("if-none-match", "*")], None, Some((State::Absent, SaidIn::Header))),
             (&[("if-match", "*")], None, Some((State::Present, SaidIn::Header))),
-            (&[("if-match", "\"7\"")], None, Some((State::Version(7), SaidIn::Header))),
-            (&[("if-match", "\"7-c0ffee\"")], Some(7), Some((State::Version(7), SaidIn::Header))),
-            (&[("if-match", "\"6\", \"7\"")], None, Some((State::Version(7), SaidIn::Header))),
-            (&[("if-match", "\"6\", \"7\"")], Some(6), Some((State::Version(6), SaidIn::Header))),
+            (&[("if-match", "\"7\"")], None, Some((versions(&[7]), SaidIn::Header))),
+            (&[("if-match", "\"7-c0ffee\"")], Some(7), Some((versions(&[7]), SaidIn::Header))),
+            (&[("if-match", "\"6\", \"7\"")], None, Some((versions(&[6, 7]), SaidIn::Header))),
+            (&[("if-match", "\"6\", \"7\"")], Some(6), Some((versions(&[6]), SaidIn::Header))),
             // Weak tags never match in If-Match (RFC 9110, section 13.1.1), nor do tags that are not ours.
-            (&[("if-match", "W/\"7\"")], None, Some((State::Never, SaidIn::Header))),
-            (&[("if-match", "\"abc\"")], None, Some((State::Never, SaidIn::Header))),
-            (&[("if-match", "7")], None, Some((State::Never, SaidIn::Header))),
+            (&[("if-match", "W/\"7\"")], None, Some((versions(&[]), SaidIn::Header))),
+            (&[("if-match", "\"abc\"")], None, Some((versions(&[]), SaidIn::Header))),
+            (&[("if-match", "\"+7\"")], None, Some((versions(&[]), SaidIn::Header))),
+            (&[("if-match", "7")], None, Some((versions(&[]), SaidIn::Header))),
         ];
-        for (headers, body, expected) in cases {
+        for (headers, body, expected) in &cases {
             assert_eq!(joined(headers, *body), *expected, "{headers:?} {body:?}");
         }
     }
@@ -227,11 +252,12 @@ mod tests {
 
     #[test]
     fn states_hold_against_the_current_version() {
+        let listed = State::Versions(vec![2, 9]);
         assert!(State::Absent.holds(None) && !State::Absent.holds(Some(1)));
-        assert!(
-            State::Version(2).holds(Some(2)) && !State::Version(2).holds(Some(3)) && !State::Version(2).holds(None)
-        );
+        assert!(listed.holds(Some(2)) && listed.holds(Some(9)) && !listed.holds(Some(3)) && !listed.holds(None));
         assert!(State::Present.holds(Some(9)) && !State::Present.holds(None));
-        assert!(!State::Never.holds(Some(1)) && !State::Never.holds(None));
+        assert!(!State::Versions(vec![]).holds(Some(1)) && !State::Versions(vec![]).holds(None));
+        assert!(listed.held_before(3) && !listed.held_before(2) && State::Absent.held_before(1));
+        assert!(!State::Versions(vec![u64::MAX]).held_before(0));
     }
 }

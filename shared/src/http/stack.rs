@@ -21,7 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     auth::{Auth, Identity},
-    context::{Deadline, InvocationId, RequestContext},
+    context::{Deadline, InvocationId, RequestContext, Unreadable},
 };
 use crate::{
     config::Limits,
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Largest request body, in bytes, unless a route sets its own.
-pub const BODY_LIMIT: usize = 64 * 1024;
+const BODY_LIMIT: usize = 64 * 1024;
 /// Largest request target, in bytes.
 const URI_LIMIT: usize = 8 * 1024;
 /// Largest total of header names and values, in bytes.
@@ -58,7 +58,7 @@ impl Stack {
     /// 3. `common_headers`: on every answer, errors included.
     /// 4. `render_errors`: the only place that gives an error its body; outside all that can fail.
     /// 5. panic: becomes an error like any other; inside 4 so that it gets a body.
-    /// 6. `refuse_oversized`: before any work is done for the request.
+    /// 6. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
     /// 7. `deadline`: bounds authentication and handler alike.
     /// 8. `authenticate`: verifies once; handlers and later layers read the result.
     /// 9. body limit: read by the extractors.
@@ -71,7 +71,7 @@ impl Stack {
             .layer(DefaultBodyLimit::max(BODY_LIMIT))
             .layer(from_fn_with_state(self.auth, authenticate))
             .layer(from_fn_with_state(self.limits, deadline))
-            .layer(from_fn(refuse_oversized))
+            .layer(from_fn(refuse_unfit))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn_with_state(self.docs_url, render_errors))
             .layer(from_fn(common_headers))
@@ -174,7 +174,13 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
     ApiError::internal(format!("panic: {text}")).into_response()
 }
 
-async fn refuse_oversized(request: Request, next: Next) -> Result<Response, ApiError> {
+async fn refuse_unfit(request: Request, next: Next) -> Result<Response, ApiError> {
+    if request.extensions().get::<Unreadable>().is_some() {
+        return Err(ApiError::new(
+            Code::ValidationError,
+            "The request cannot be read: its target, host or body is malformed.",
+        ));
+    }
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > URI_LIMIT {
         return Err(ApiError::new(Code::UriTooLong, format!("The request target may have up to {URI_LIMIT} bytes.")));

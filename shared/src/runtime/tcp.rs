@@ -1,6 +1,11 @@
 //! TCP connections -> router.
 
-use std::{future::Future, io, net::SocketAddr};
+use std::{
+    future::{Future, IntoFuture},
+    io,
+    net::SocketAddr,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -8,11 +13,14 @@ use axum::{
     middleware::{Next, from_fn},
     response::Response,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::http::context::ClientAddr;
 
-/// Serves connections until `shutdown` resolves, then finishes what is in flight.
+/// How long requests in flight may take to finish after the shutdown.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves connections until `shutdown` resolves, then finishes what is in flight, for at most ten seconds.
 ///
 /// # Errors
 /// When the listener fails.
@@ -29,7 +37,22 @@ pub async fn serve(
         }
     });
     let service = service.layer(from_fn(client_addr)).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
+    let (stopping, stopped) = oneshot::channel();
+    let shutdown = async move {
+        shutdown.await;
+        let _ = stopping.send(());
+    };
+    // A client that never finishes its request must not keep the process alive.
+    let out_of_grace = async move {
+        match stopped.await {
+            Ok(()) => tokio::time::sleep(GRACE).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = axum::serve(listener, service).with_graceful_shutdown(shutdown).into_future() => served,
+        () = out_of_grace => Ok(()),
+    }
 }
 
 /// Puts the peer's address where the middleware looks for it, whatever the front door.

@@ -64,7 +64,7 @@ async fn get_secret_value(State(manager): State<Manager>, request: Bytes) -> (St
 
 async fn auth(manager: &Manager) -> Auth {
     let pairs = settings::pairs().filter(|(name, _)| *name != "JWT_SECRET");
-    let env: Env = pairs.chain([("JWT_SECRET_ID", "bff/jwt"), ("STORE_TIMEOUT_MS", "500")]).collect();
+    let env: Env = pairs.chain([("JWT_SECRET_ID", "bff/jwt"), ("STORE_TIMEOUT_MS", "900")]).collect();
     let config = Config::from_env(&env).unwrap();
     Auth::new(&config.jwt, &Aws::local(&manager.serve().await, config.limits).unwrap().secrets).unwrap()
 }

@@ -108,7 +108,7 @@ impl Secret {
         let keys = self.cache.get(fetch).await?;
         let mut result = check_each(&keys, &check);
         if is_bad_signature(&result)
-            && let Some(newer) = self.cache.newer_than(&keys, fetch).await?
+            && let Some(newer) = self.cache.newer_than(&keys, fetch).await
         {
             result = check_each(&newer, &check);
         }
@@ -145,7 +145,7 @@ impl Jwks {
         let keys = self.cache.get(fetch).await?;
         let key = match find(&keys) {
             Some(key) => Some(key),
-            None => self.cache.newer_than(&keys, fetch).await?.and_then(|newer| find(&newer)),
+            None => self.cache.newer_than(&keys, fetch).await.and_then(|newer| find(&newer)),
         };
         key.ok_or_else(|| ApiError::unauthenticated(Some("its key is not known")))
     }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use aws_sdk_secretsmanager::Client as SecretsClient;
 use axum::extract::FromRequestParts;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use jsonwebtoken::{
     DecodingKey, Validation, decode, decode_header,
     errors::{Error as JwtError, ErrorKind},
 };
 use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use self::keys::Keys;
 use crate::{
@@ -40,7 +43,7 @@ pub enum Plan {
 /// As an extractor it answers 401 when the request has no valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The user's id: the claim `sub`, or else `user_id`.
+    /// The user's id: the claim `sub`, or else `user_id`; a hash of it where it is not a legal id.
     pub user: Id,
     /// The user's plan.
     pub plan: Plan,
@@ -82,11 +85,31 @@ struct Inner {
 /// The claims that are read. A type other than these fails the token.
 #[derive(Deserialize)]
 struct Claims {
-    sub: Option<Id>,
-    user_id: Option<Id>,
-    plan: Option<String>,
+    sub: Option<String>,
+    /// Read when there is no `sub`.
+    user_id: Option<Value>,
+    plan: Option<Value>,
+    /// A whole number; the library would round others.
     #[serde(rename = "exp")]
     _exp: u64,
+}
+
+impl Claims {
+    fn caller(&self) -> Option<Caller> {
+        let subject =
+            self.sub.as_deref().or_else(|| self.user_id.as_ref()?.as_str()).filter(|subject| !subject.is_empty())?;
+        let plan = if self.plan.as_ref().is_some_and(|plan| plan == "premium") { Plan::Premium } else { Plan::Free };
+        Some(Caller { user: user_id(subject), plan })
+    }
+}
+
+/// The user's id: the subject itself where it is a legal id, else `u-` and a hash of it. Identity providers use other
+/// characters, such as the bar in `auth0|5f7c…`, that have no place in a path or a key.
+fn user_id(subject: &str) -> Id {
+    subject.parse().unwrap_or_else(|_| {
+        let digest = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(subject));
+        format!("u-{digest}").parse().unwrap_or_else(|_| Id::generate())
+    })
 }
 
 impl Auth {
@@ -131,9 +154,7 @@ impl Auth {
         }
         let check = |key: &DecodingKey| decode::<Claims>(token, key, &self.0.validation).map(|data| data.claims);
         let claims = self.0.keys.verify(header.kid.as_deref(), check).await?;
-        let user = claims.sub.or(claims.user_id).ok_or(ApiError::unauthenticated(Some("it names no user")))?;
-        let plan = if claims.plan.as_deref() == Some("premium") { Plan::Premium } else { Plan::Free };
-        Ok(Caller { user, plan })
+        claims.caller().ok_or_else(|| ApiError::unauthenticated(Some("it names no user")))
     }
 }
 
@@ -164,7 +185,12 @@ fn refused(error: &JwtError) -> ApiError {
         ErrorKind::InvalidIssuer => "its issuer is not accepted",
         ErrorKind::InvalidAudience => "its audience is not accepted",
         ErrorKind::ImmatureSignature => "it is not valid yet",
-        ErrorKind::MissingRequiredClaim(_) => "a required claim is missing",
+        ErrorKind::MissingRequiredClaim(claim) => match claim.as_str() {
+            "exp" => "it has no exp",
+            "iss" => "it has no iss",
+            "aud" => "it has no aud",
+            _ => "a required claim is missing",
+        },
         _ => "it is malformed",
     };
     ApiError::unauthenticated(Some(reason))
