@@ -18,39 +18,17 @@ const INVOCATION_LIMIT: Duration = Duration::from_secs(30);
 pub enum Door {
     /// The server of the container and of `cargo dev`.
     Tcp,
-    /// See [`Source::ApigwV1`].
-    ApigwV1,
-    /// See [`Source::ApigwV2`].
-    ApigwV2,
-    /// See [`Source::ApigwV2Stage`].
-    ApigwV2Stage,
-    /// See [`Source::Alb`].
-    Alb,
-    /// See [`Source::AlbMultiValue`].
-    AlbMultiValue,
-    /// See [`Source::FunctionUrl`].
-    FunctionUrl,
+    /// A front door that invokes the Lambda function.
+    Lambda(Source),
 }
 
 impl Door {
-    fn source(self) -> Option<Source> {
-        match self {
-            Self::Tcp => None,
-            Self::ApigwV1 => Some(Source::ApigwV1),
-            Self::ApigwV2 => Some(Source::ApigwV2),
-            Self::ApigwV2Stage => Some(Source::ApigwV2Stage),
-            Self::Alb => Some(Source::Alb),
-            Self::AlbMultiValue => Some(Source::AlbMultiValue),
-            Self::FunctionUrl => Some(Source::FunctionUrl),
-        }
-    }
-
     /// Opens the door on a fresh database with the demo data; `binary` is the Lambda function behind it.
     pub async fn open(self, binary: &Path) -> Open {
         let database = demo_database().await;
-        let entry = match self.source() {
-            None => Entry::Tcp(Server::on(&database.endpoint()).await),
-            Some(source) => {
+        let entry = match self {
+            Self::Tcp => Entry::Tcp(Server::on(&database.endpoint()).await),
+            Self::Lambda(source) => {
                 let process = spawn(binary, &database.endpoint(), []).await;
                 Entry::Lambda(source, Box::new(process))
             }

@@ -17,17 +17,19 @@ pub mod server;
 #[macro_export]
 macro_rules! front_doors {
     ($binary:literal) => {
-        $crate::front_doors!(@each env!(concat!("CARGO_BIN_EXE_", $binary)),
-            tcp Tcp, apigw_v1 ApigwV1, apigw_v2 ApigwV2, apigw_v2_stage ApigwV2Stage,
+        $crate::front_doors!(@one $binary, tcp, $crate::door::Door::Tcp);
+        $crate::front_doors!(@lambda $binary, apigw_v1 ApigwV1, apigw_v2 ApigwV2, apigw_v2_stage ApigwV2Stage,
             alb Alb, alb_multi_value AlbMultiValue, function_url FunctionUrl);
     };
-    (@each $binary:expr, $($name:ident $door:ident),+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
-                $crate::golden::run($crate::door::Door::$door, $binary.as_ref(), cases.as_ref()).await;
-            }
-        )+
+    (@lambda $binary:literal, $($name:ident $source:ident),+) => {
+        $($crate::front_doors!(@one $binary, $name, $crate::door::Door::Lambda($crate::event::Source::$source));)+
+    };
+    (@one $binary:literal, $name:ident, $door:expr) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+            let binary = env!(concat!("CARGO_BIN_EXE_", $binary));
+            $crate::golden::run($door, binary.as_ref(), cases.as_ref()).await;
+        }
     };
 }

@@ -1,4 +1,4 @@
-//! Reading rows, and writing row, log entry and head in one transaction.
+//! Reading rows, and changing one against all others who do.
 
 use std::{
     collections::HashSet,
@@ -6,21 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_sdk_dynamodb::{
-    Client,
-    error::SdkError,
-    operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
-    types::{CancellationReason, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update},
-};
+use aws_sdk_dynamodb::{Client, operation::query::builders::QueryFluentBuilder};
 use jiff::Timestamp;
 
 use super::{
     Entity, Record,
-    schema::{HEAD, Item, integer, log_key, number, row_key, text},
+    schema::{HEAD, Item, integer, log_key, row_key, text},
+    transaction::{Check, Refusal, commit},
 };
 use crate::{
     Id,
-    backend::dynamo::{is_throttling, store_error},
+    backend::dynamo::store_error,
     error::ApiError,
     http::page::{Page, PageRequest, cursor_after},
 };
@@ -115,24 +111,6 @@ struct Found<E> {
     row: Option<Record<E>>,
     /// Last number of the scope's log; 0 before the first write.
     seq: u64,
-}
-
-/// How one item of a refused transaction fared.
-enum Check {
-    /// Its condition held.
-    Held,
-    /// Its condition failed, and the store returned what is there.
-    Found(Item),
-    /// Its condition failed, and the store returned nothing: not every store does, and there may be nothing.
-    Unknown,
-}
-
-/// Why a transaction did nothing.
-enum Refusal {
-    /// Row or head are not what was read.
-    Stale { head: Check, row: Check },
-    /// Another transaction held one of the items.
-    Contended,
 }
 
 impl<E: Entity> ChangeLog<E> {
@@ -263,7 +241,8 @@ impl<E: Entity> ChangeLog<E> {
             };
             let version = found.row.as_ref().map_or(0, |row| row.version) + 1;
             let record = Record { id: id.clone(), version, seq: found.seq + 1, value, at: now() };
-            match self.transact(scope, &found, &record).await? {
+            let old = found.row.as_ref().map(|row| row.version);
+            match commit(&self.client, &self.table, scope, found.seq, old, &record).await? {
                 Ok(()) => {
                     let existed = found.row.is_some_and(|row| row.value.is_some());
                     let effect = if existed { Effect::Changed } else { Effect::Created };
@@ -309,104 +288,6 @@ impl<E: Entity> ChangeLog<E> {
         };
         Ok(Found { row, seq })
     }
-
-    /// One transaction: the head moves on by one, the row takes its next version, the log gets its entry.
-    async fn transact(
-        &self,
-        scope: &str,
-        found: &Found<E>,
-        record: &Record<E>,
-    ) -> Result<Result<(), Refusal>, ApiError> {
-        let request = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().update(self.move_head(scope, found.seq, record)?).build())
-            .transact_items(TransactWriteItem::builder().put(self.put_row(scope, found.row.as_ref(), record)?).build())
-            .transact_items(TransactWriteItem::builder().put(self.append(scope, record)?).build());
-        match request.send().await {
-            Ok(_) => Ok(Ok(())),
-            Err(error) => match read_refusal(reasons(&error)) {
-                Some(refusal) => Ok(Err(refusal)),
-                None if reasons(&error).iter().filter_map(CancellationReason::code).any(is_throttling) => {
-                    Err(ApiError::unavailable(error))
-                }
-                None => Err(store_error(error)),
-            },
-        }
-    }
-
-    fn move_head(&self, scope: &str, seq: u64, record: &Record<E>) -> Result<Update, ApiError> {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(scope))
-            .key("sk", text(HEAD))
-            .update_expression(
-                "SET #seq = :next, #at = :at, #epoch = if_not_exists(#epoch, :epoch), #floor = if_not_exists(#floor, :zero)",
-            )
-            .expression_attribute_names("#seq", "seq")
-            .expression_attribute_names("#at", "at")
-            .expression_attribute_names("#epoch", "epoch")
-            .expression_attribute_names("#floor", "floor")
-            .expression_attribute_values(":next", number(record.seq))
-            .expression_attribute_values(":at", number(record.at.as_millisecond()))
-            .expression_attribute_values(":epoch", text(format!("{:016x}", fastrand::u64(..))))
-            .expression_attribute_values(":zero", number(0))
-            .return_values_on_condition_check_failure(OnFailure::AllOld);
-        let update = if seq == 0 {
-            update.condition_expression("attribute_not_exists(pk)")
-        } else {
-            update.condition_expression("#seq = :seq").expression_attribute_values(":seq", number(seq))
-        };
-        update.build().map_err(ApiError::internal)
-    }
-
-    fn put_row(&self, scope: &str, old: Option<&Record<E>>, record: &Record<E>) -> Result<Put, ApiError> {
-        let put = self.put(record.row(scope)?);
-        let put = match old {
-            None => put.condition_expression("attribute_not_exists(pk)"),
-            Some(old) => put
-                .condition_expression("#version = :version")
-                .expression_attribute_names("#version", "version")
-                .expression_attribute_values(":version", number(old.version)),
-        };
-        put.build().map_err(ApiError::internal)
-    }
-
-    fn append(&self, scope: &str, record: &Record<E>) -> Result<Put, ApiError> {
-        let put = self.put(record.log_entry(scope)?).condition_expression("attribute_not_exists(pk)");
-        put.build().map_err(ApiError::internal)
-    }
-
-    fn put(&self, item: Item) -> aws_sdk_dynamodb::types::builders::PutBuilder {
-        Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .return_values_on_condition_check_failure(OnFailure::AllOld)
-    }
-}
-
-/// The reasons of a cancelled transaction, in the order of its items; none for any other error.
-fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> &[CancellationReason] {
-    match error.as_service_error() {
-        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled.cancellation_reasons(),
-        _ => &[],
-    }
-}
-
-fn read_refusal(reasons: &[CancellationReason]) -> Option<Refusal> {
-    let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
-    if reasons.iter().any(failed) {
-        let check = |index: usize| match reasons.get(index).filter(|reason| failed(reason)) {
-            None => Check::Held,
-            Some(reason) => reason.item().cloned().map_or(Check::Unknown, Check::Found),
-        };
-        return match (check(0), check(1)) {
-            // Only the log entry is in the way: it is ahead of the head, which no write of ours can bring about.
-            (Check::Held, Check::Held) => None,
-            (head, row) => Some(Refusal::Stale { head, row }),
-        };
-    }
-    reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")).then_some(Refusal::Contended)
 }
 
 /// A pause between nothing and a ceiling that doubles: spreads those who collided (AWS Architecture Blog,

@@ -7,6 +7,7 @@
 mod change_log;
 mod conflict;
 mod schema;
+mod transaction;
 
 pub use change_log::{Change, ChangeLog, Decide, Effect, Index, Outcome};
 pub use conflict::{Verdict, judge, judge_deletion};
