@@ -114,13 +114,49 @@ pub struct Limits {
     pub store_attempt: Duration,
 }
 
-/// Where the keys come from that verify tokens.
+/// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `NAME`: given directly (local development; ECS injects it from Secrets Manager).
+    Given(String),
+    /// `NAME_ID`: a name or ARN in Secrets Manager.
+    Managed(String),
+}
+
+/// Never shows a secret, so that a settings dump can be logged.
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given(…)"),
+            Self::Managed(id) => f.debug_tuple("Managed").field(id).finish(),
+        }
+    }
+}
+
+impl SecretSource {
+    /// Reads `name` or `name_ID`.
+    ///
+    /// # Errors
+    /// When both are set, or when the secret is shorter than 32 bytes.
+    pub fn from_env(env: &Env, name: &str) -> Result<Option<Self>, ConfigError> {
+        let id = format!("{name}_ID");
+        match (env.optional(name), env.optional(&id)) {
+            (None, None) => Ok(None),
+            (None, Some(id)) => Ok(Some(Self::Managed(id.to_owned()))),
+            (Some(secret), None) => {
+                check_secret(secret).map_err(|problem| ConfigError::new(name, problem))?;
+                Ok(Some(Self::Given(secret.to_owned())))
+            }
+            (Some(_), Some(_)) => Err(ConfigError::new(name, format!("and {id} exclude each other; set one"))),
+        }
+    }
+}
+
+/// Where the keys come from that verify tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwtKeys {
-    /// `JWT_SECRET`: an HS256 secret given directly (local development; ECS injects it from Secrets Manager).
-    Secret(String),
-    /// `JWT_SECRET_ID`: an HS256 secret's name or ARN in Secrets Manager.
-    SecretId(String),
+    /// `JWT_SECRET` or `JWT_SECRET_ID`: an HS256 secret.
+    Secret(SecretSource),
     /// `JWT_JWKS_URL` with `JWT_ALGORITHM` (RS256 or ES256): the public keys of an identity provider.
     Jwks {
         /// `https://…/.well-known/jwks.json`
@@ -128,19 +164,6 @@ pub enum JwtKeys {
         /// The one algorithm that is accepted.
         algorithm: Algorithm,
     },
-}
-
-/// Never shows a secret, so that a settings dump can be logged.
-impl std::fmt::Debug for JwtKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Secret(_) => f.write_str("Secret(…)"),
-            Self::SecretId(id) => f.debug_tuple("SecretId").field(id).finish(),
-            Self::Jwks { url, algorithm } => {
-                f.debug_struct("Jwks").field("url", url).field("algorithm", algorithm).finish()
-            }
-        }
-    }
 }
 
 /// What a token must say.
@@ -232,17 +255,16 @@ impl JwtConfig {
 
 impl JwtKeys {
     fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        let sources = [env.optional("JWT_SECRET"), env.optional("JWT_SECRET_ID"), env.url("JWT_JWKS_URL")?];
-        if sources[2].is_none() && env.optional("JWT_ALGORITHM").is_some_and(|algorithm| algorithm != "HS256") {
-            return Err(ConfigError::new("JWT_ALGORITHM", "goes with JWT_JWKS_URL; a secret is always for HS256"));
-        }
-        match sources {
-            [Some(secret), None, None] => {
-                check_secret(secret).map_err(|problem| ConfigError::new("JWT_SECRET", problem))?;
-                Ok(Self::Secret(secret.to_owned()))
-            }
-            [None, Some(id), None] => Ok(Self::SecretId(id.to_owned())),
-            [None, None, Some(url)] => {
+        let secret = SecretSource::from_env(env, "JWT_SECRET")?;
+        let url = env.url("JWT_JWKS_URL")?;
+        match (secret, url) {
+            (Some(secret), None) => match env.optional("JWT_ALGORITHM") {
+                None | Some("HS256") => Ok(Self::Secret(secret)),
+                Some(_) => {
+                    Err(ConfigError::new("JWT_ALGORITHM", "goes with JWT_JWKS_URL; a secret is always for HS256"))
+                }
+            },
+            (None, Some(url)) => {
                 let algorithm = match env.required("JWT_ALGORITHM")? {
                     "RS256" => Algorithm::RS256,
                     "ES256" => Algorithm::ES256,
@@ -253,10 +275,10 @@ impl JwtKeys {
                 };
                 Ok(Self::Jwks { url: url.to_owned(), algorithm })
             }
-            [None, None, None] => {
-                Err(ConfigError::new("JWT_SECRET", "is not set, nor is JWT_SECRET_ID or JWT_JWKS_URL"))
+            (None, None) => Err(ConfigError::new("JWT_SECRET", "is not set, nor is JWT_SECRET_ID or JWT_JWKS_URL")),
+            (Some(_), Some(_)) => {
+                Err(ConfigError::new("JWT_JWKS_URL", "and JWT_SECRET or JWT_SECRET_ID exclude each other; set one"))
             }
-            _ => Err(ConfigError::new("JWT_SECRET", "and JWT_SECRET_ID and JWT_JWKS_URL exclude each other; set one")),
         }
     }
 }
@@ -298,7 +320,7 @@ mod tests {
         let cases: &[(&[(&str, &str)], &str)] = &[
             (&[("JWT_SECRET", "short")], "JWT_SECRET has 5 bytes; HS256 needs at least 32"),
             (&[("JWT_SECRET", "")], "JWT_SECRET is not set, nor is JWT_SECRET_ID or JWT_JWKS_URL"),
-            (&[("JWT_SECRET_ID", "x")], "JWT_SECRET and JWT_SECRET_ID and JWT_JWKS_URL exclude each other; set one"),
+            (&[("JWT_SECRET_ID", "x")], "JWT_SECRET and JWT_SECRET_ID exclude each other; set one"),
             (&[("JWT_SECRET", ""), ("JWT_JWKS_URL", "https://x")], "JWT_ALGORITHM is not set"),
             (
                 &[("JWT_SECRET", ""), ("JWT_JWKS_URL", "https://x"), ("JWT_ALGORITHM", "HS256")],

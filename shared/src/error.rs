@@ -33,6 +33,8 @@ pub enum Code {
     ValidationError,
     /// The `cursor` is not one that a list gave out.
     InvalidCursor,
+    /// The sync token was not made here for this caller.
+    InvalidSyncToken,
     /// No credentials, or credentials that do not verify.
     Unauthenticated,
     /// The token was good once.
@@ -47,6 +49,8 @@ pub enum Code {
     UnsupportedMediaType,
     /// The body's `version` is not the current one; `details` holds the server's copy.
     Conflict,
+    /// The sync token no longer leads to the present; `details.reason` says why. Sync from the start.
+    SyncTokenExpired,
     /// `If-Match` or `If-None-Match` did not hold; `details` holds the server's copy where there is one.
     PreconditionFailed,
     /// A write that needs a version came without one.
@@ -87,12 +91,14 @@ impl Code {
     pub const ALL: &[Code] = &[
         Code::ValidationError,
         Code::InvalidCursor,
+        Code::InvalidSyncToken,
         Code::Unauthenticated,
         Code::TokenExpired,
         Code::Forbidden,
         Code::NotFound,
         Code::MethodNotAllowed,
         Code::Conflict,
+        Code::SyncTokenExpired,
         Code::PreconditionFailed,
         Code::PayloadTooLarge,
         Code::UriTooLong,
@@ -111,12 +117,14 @@ impl Code {
         let (status, name, title, retry_after) = match self {
             Code::ValidationError => (S::BAD_REQUEST, "VALIDATION_ERROR", "Invalid request", None),
             Code::InvalidCursor => (S::BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor", None),
+            Code::InvalidSyncToken => (S::BAD_REQUEST, "INVALID_SYNC_TOKEN", "Invalid sync token", None),
             Code::Unauthenticated => (S::UNAUTHORIZED, "UNAUTHENTICATED", "Not authenticated", None),
             Code::TokenExpired => (S::UNAUTHORIZED, "TOKEN_EXPIRED", "Token expired", None),
             Code::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden", None),
             Code::NotFound => (S::NOT_FOUND, "NOT_FOUND", "Not found", None),
             Code::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed", None),
             Code::Conflict => (S::CONFLICT, "CONFLICT", "Conflict", None),
+            Code::SyncTokenExpired => (S::GONE, "SYNC_TOKEN_EXPIRED", "Sync token expired", None),
             Code::PreconditionFailed => (S::PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed", None),
             Code::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Body too large", None),
             Code::UriTooLong => (S::URI_TOO_LONG, "URI_TOO_LONG", "Request target too long", None),
@@ -250,6 +258,11 @@ impl ApiError {
     /// The sentence that is sent.
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// The details that are sent.
+    pub fn details(&self) -> Option<&Value> {
+        self.0.details.as_ref()
     }
 
     /// The chain of causes for the log, never for the client.

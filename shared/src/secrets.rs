@@ -8,7 +8,10 @@ use std::{
 use aws_sdk_secretsmanager::{Client, error::SdkError};
 use tokio::sync::Mutex;
 
-use crate::error::ApiError;
+use crate::{
+    config::{ConfigError, SecretSource, check_secret},
+    error::ApiError,
+};
 
 /// How long a fetched value serves before it is fetched again.
 const TTL: Duration = Duration::from_mins(5);
@@ -140,6 +143,71 @@ impl<T> Refreshing<T> {
 
 fn is_recent(at: Option<Instant>, within: Duration) -> bool {
     at.is_some_and(|at| at.elapsed() < within)
+}
+
+/// A secret in both values of a rotation, current first.
+#[derive(Debug)]
+pub(crate) enum Secret {
+    /// Given as a setting.
+    Fixed(Arc<Vec<String>>),
+    /// Kept in Secrets Manager.
+    Managed {
+        /// The client.
+        client: Client,
+        /// Name or ARN.
+        id: String,
+        /// What was read last.
+        cache: Refreshing<Vec<String>>,
+    },
+}
+
+impl Secret {
+    pub(crate) fn new(source: &SecretSource, client: &Client) -> Self {
+        match source {
+            SecretSource::Given(secret) => Self::Fixed(Arc::new(vec![secret.clone()])),
+            SecretSource::Managed(id) => {
+                Self::Managed { client: client.clone(), id: id.clone(), cache: Refreshing::default() }
+            }
+        }
+    }
+
+    /// Reads the secret ahead of its first use. A manager that is down is only logged: it may come back.
+    pub(crate) async fn warm_up(&self, variable: &str) -> Result<(), ConfigError> {
+        let Self::Managed { client, id, cache } = self else { return Ok(()) };
+        let fetched = current_and_previous(client, id).await;
+        if let Ok(values) = &fetched {
+            let problem = |problem| ConfigError::new(variable, format!("names a secret that {problem}"));
+            check_secret(&values[0]).map_err(problem)?;
+        }
+        // A failure is logged where it is noticed.
+        let _ = cache.get(async || fetched.map(only_strong)).await;
+        Ok(())
+    }
+
+    /// The values, fetched if need be.
+    pub(crate) async fn values(&self) -> Result<Arc<Vec<String>>, ApiError> {
+        match self {
+            Self::Fixed(values) => Ok(Arc::clone(values)),
+            Self::Managed { client, id, cache } => {
+                cache.get(async || current_and_previous(client, id).await.map(only_strong)).await
+            }
+        }
+    }
+
+    /// Newer values than those, if there are any: see [`Refreshing::newer_than`].
+    pub(crate) async fn newer_than(&self, seen: &Arc<Vec<String>>) -> Option<Arc<Vec<String>>> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Managed { client, id, cache } => {
+                cache.newer_than(seen, async || current_and_previous(client, id).await.map(only_strong)).await
+            }
+        }
+    }
+}
+
+/// A previous value from a time of laxer rules must not open anything.
+fn only_strong(values: Vec<String>) -> Vec<String> {
+    values.into_iter().filter(|value| check_secret(value).is_ok()).collect()
 }
 
 /// Why a secret could not be read.

@@ -39,8 +39,8 @@ impl State {
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         Ok(Self {
             users: users::State::new(app)?,
-            orders: orders::State::new(app)?,
-            products: products::State::new(app)?,
+            orders: orders::State::for_reading(app)?,
+            products: products::State::for_reading(app)?,
             part_limit: app.env.millis("HOME_PART_TIMEOUT_MS", 1500)?,
         })
     }

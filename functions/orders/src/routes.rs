@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use shared::{
     ApiError, Code, Id,
     config::ConfigError,
-    delta::{Effect, Outcome, Record},
+    delta::{Effect, Outcome, Record, SyncTokens},
     http::{
         auth::Caller,
         context::{V1, V2},
@@ -18,6 +18,7 @@ use shared::{
         extract::{Json, MergePatch, OptionalJson, PathId, Query},
         page::PageQuery,
         precondition::{Preconditions, ServerCopy, etag},
+        sync::{self, SyncQuery},
         view::{self, Shape, ViewQuery},
     },
     runtime::App,
@@ -38,16 +39,27 @@ pub struct State {
     pub orders: Orders,
     /// The catalogue, for names and prices.
     pub products: Products,
+    /// Makes and reads sync tokens; nothing where only orders are read.
+    pub sync: Option<SyncTokens>,
 }
 
 impl State {
-    /// Reads `ORDERS_TABLE` and `PRODUCTS_TABLE`.
+    /// Reads `ORDERS_TABLE`, `PRODUCTS_TABLE` and `SYNC_SECRET` or `SYNC_SECRET_ID`.
     ///
     /// # Errors
-    /// When one of them is not set.
+    /// When one of them is not set or not valid.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
+        Ok(Self { sync: Some(SyncTokens::from_env(&app.env, &app.aws.secrets)?), ..Self::for_reading(app)? })
+    }
+
+    /// For another group that only reads orders: without sync tokens.
+    ///
+    /// # Errors
+    /// When a table is not set.
+    pub fn for_reading(app: &App) -> Result<Self, ConfigError> {
         let client = &app.aws.dynamodb;
         Ok(Self {
+            sync: None,
             orders: orders(client.clone(), app.env.required("ORDERS_TABLE")?),
             products: Products::new(client.clone(), app.env.required("PRODUCTS_TABLE")?),
         })
@@ -63,6 +75,7 @@ fn version<V: Shape<Record<Order>, State>>() -> Router<State> {
     let orders = format!("/api/{}/orders", V::VERSION.as_str());
     Router::new()
         .route(&orders, get(list::<V>).post(create::<V>))
+        .route(&format!("{orders}/delta"), get(delta::<V>))
         .route(&format!("{orders}/{{id}}"), get(show::<V>).put(replace::<V>).patch(edit::<V>).delete(remove::<V>))
 }
 
@@ -76,6 +89,17 @@ async fn list<V: Shape<Record<Order>, State>>(
     let selection = query.select::<V, _, _>(Level::Full)?;
     let records = state.orders.list(&scope_of(&caller.user), &page).await?;
     view::page(&records.views(|record| V::view(record, &state)), &selection)
+}
+
+/// What has changed since the client last asked.
+async fn delta<V: Shape<Record<Order>, State>>(
+    AxumState(state): AxumState<State>,
+    caller: Caller,
+    Query(query): Query<SyncQuery>,
+    Query(view): Query<ViewQuery>,
+) -> Result<Response, ApiError> {
+    let tokens = state.sync.as_ref().ok_or_else(|| ApiError::internal("this process has no sync tokens"))?;
+    sync::delta::<V, _, _>(&state.orders, tokens, &scope_of(&caller.user), &query, &view, &state).await
 }
 
 async fn show<V: Shape<Record<Order>, State>>(

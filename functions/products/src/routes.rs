@@ -6,12 +6,13 @@ use serde::Deserialize;
 use shared::{
     ApiError,
     config::ConfigError,
-    delta::Record,
+    delta::{Record, SyncTokens},
     http::{
         context::{V1, V2},
         extract::{PathId, Query},
         page::PageQuery,
         precondition::etag,
+        sync::{self, SyncQuery},
         view::{self, Shape, ViewQuery},
     },
     image::Images,
@@ -19,7 +20,10 @@ use shared::{
     slim::Level,
 };
 
-use crate::{model::Product, store::Products};
+use crate::{
+    model::Product,
+    store::{Products, SCOPE},
+};
 
 /// What the routes work with.
 #[derive(Clone, Debug)]
@@ -28,24 +32,35 @@ pub struct State {
     pub products: Products,
     /// Addresses of photos.
     pub images: Images,
+    /// Makes and reads sync tokens; nothing where only products are read.
+    pub sync: Option<SyncTokens>,
 }
 
 impl State {
-    /// Reads `PRODUCTS_TABLE` and `IMAGES_URL`.
+    /// Reads `PRODUCTS_TABLE`, `IMAGES_URL` and `SYNC_SECRET` or `SYNC_SECRET_ID`.
+    ///
+    /// # Errors
+    /// When one of them is not set or not valid.
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        Ok(Self { sync: Some(SyncTokens::from_env(&app.env, &app.aws.secrets)?), ..Self::for_reading(app)? })
+    }
+
+    /// For another group that only reads products: without sync tokens.
     ///
     /// # Errors
     /// When `PRODUCTS_TABLE` is not set.
-    pub fn new(app: &App) -> Result<Self, ConfigError> {
+    pub fn for_reading(app: &App) -> Result<Self, ConfigError> {
         let products = Products::new(app.aws.dynamodb.clone(), app.env.required("PRODUCTS_TABLE")?);
-        Ok(Self { products, images: Images::from_env(&app.env) })
+        Ok(Self { products, images: Images::from_env(&app.env), sync: None })
     }
 }
 
-/// `GET /api/{v1,v2}/products` and `GET /api/{v1,v2}/products/{id}`.
+/// `GET /api/{v1,v2}/products`, `GET /api/{v1,v2}/products/{id}` and `GET /api/v2/products/delta`.
 pub fn router(state: State) -> Router {
     Router::new()
         .route("/api/v1/products", get(list::<V1>))
         .route("/api/v2/products", get(list::<V2>))
+        .route("/api/v2/products/delta", get(delta::<V2>))
         .route("/api/v1/products/{id}", get(show::<V1>))
         .route("/api/v2/products/{id}", get(show::<V2>))
         .with_state(state)
@@ -70,6 +85,16 @@ async fn list<V: Shape<Record<Product>, State>>(
     let selection = query.select::<V, _, _>(Level::Full)?;
     let records = state.products.list(category, &page).await?;
     view::page(&records.views(|record| V::view(record, &state)), &selection)
+}
+
+/// What has changed in the catalogue since the client last asked.
+async fn delta<V: Shape<Record<Product>, State>>(
+    AxumState(state): AxumState<State>,
+    Query(query): Query<SyncQuery>,
+    Query(view): Query<ViewQuery>,
+) -> Result<Response, ApiError> {
+    let tokens = state.sync.as_ref().ok_or_else(|| ApiError::internal("this process has no sync tokens"))?;
+    sync::delta::<V, _, _>(state.products.log(), tokens, SCOPE, &query, &view, &state).await
 }
 
 async fn show<V: Shape<Record<Product>, State>>(

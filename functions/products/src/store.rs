@@ -28,6 +28,11 @@ impl Products {
         Self { log: ChangeLog::new(client, table).eventually_consistent() }
     }
 
+    /// The change log underneath.
+    pub fn log(&self) -> &ChangeLog<Product> {
+        &self.log
+    }
+
     /// A product that is not deleted.
     ///
     /// # Errors

@@ -139,7 +139,7 @@ impl<E: Entity> ChangeLog<E> {
         item.as_ref().map(Record::from_item).transpose()
     }
 
-    async fn item(&self, scope: &str, sort_key: String, strong: bool) -> Result<Option<Item>, ApiError> {
+    pub(super) async fn item(&self, scope: &str, sort_key: String, strong: bool) -> Result<Option<Item>, ApiError> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(strong);
         let answer = request.key("pk", text(scope)).key("sk", text(sort_key)).send().await.map_err(store_error)?;
         Ok(answer.item)
@@ -164,7 +164,7 @@ impl<E: Entity> ChangeLog<E> {
         self.page(self.query(index.attribute, value).index_name(index.name), page).await
     }
 
-    fn query(&self, key: &str, value: &str) -> QueryFluentBuilder {
+    pub(super) fn query(&self, key: &str, value: &str) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.table)

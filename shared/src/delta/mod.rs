@@ -7,11 +7,15 @@
 mod change_log;
 mod conflict;
 mod schema;
+mod sync;
+mod token;
 mod transaction;
 
 pub use change_log::{Change, ChangeLog, Decide, Effect, Index, Outcome};
 pub use conflict::{Verdict, judge, judge_deletion};
 pub use schema::{Item, Record, initial_items};
+pub use sync::{Delta, Reason, SyncRequest};
+pub use token::{Bookmark, Position, SyncTokens, Tokens, view_hash};
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -8,4 +8,5 @@ mod json;
 pub mod page;
 pub mod precondition;
 pub mod stack;
+pub mod sync;
 pub mod view;

@@ -9,3 +9,4 @@ mod house;
 mod robustness;
 mod secrets;
 mod store;
+mod sync;

@@ -13,8 +13,8 @@ use shared::{
 use crate::emulator::{Store, on_every_store};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Paint {
-    name: String,
+pub(crate) struct Paint {
+    pub(crate) name: String,
     colour: Option<String>,
 }
 
@@ -24,11 +24,11 @@ impl Entity for Paint {
     }
 }
 
-const SCOPE: &str = "U#painter";
+pub(crate) const SCOPE: &str = "U#painter";
 const BY_COLOUR: Index = Index { name: "byColour", attribute: "colour" };
 
 impl Store {
-    fn paints(&self) -> ChangeLog<Paint> {
+    pub(crate) fn paints(&self) -> ChangeLog<Paint> {
         ChangeLog::new(self.aws.dynamodb.clone(), self.table.clone())
     }
 
@@ -50,26 +50,26 @@ impl Store {
             .collect()
     }
 
-    async fn head(&self) -> shared::delta::Item {
+    pub(crate) async fn head(&self) -> shared::delta::Item {
         let key = |value: &str| AttributeValue::S(value.into());
         let get = self.aws.dynamodb.get_item().table_name(&self.table).key("pk", key(SCOPE)).key("sk", key("C#HEAD"));
         get.consistent_read(true).send().await.unwrap().item.expect("a head")
     }
 }
 
-fn id(text: &str) -> Id {
+pub(crate) fn id(text: &str) -> Id {
     text.parse().unwrap()
 }
 
-fn paint(name: &str, colour: Option<&str>) -> Paint {
+pub(crate) fn paint(name: &str, colour: Option<&str>) -> Paint {
     Paint { name: name.into(), colour: colour.map(Into::into) }
 }
 
-async fn put(paints: &ChangeLog<Paint>, key: &str, value: Paint) -> Result<Outcome<Paint>, ApiError> {
+pub(crate) async fn put(paints: &ChangeLog<Paint>, key: &str, value: Paint) -> Result<Outcome<Paint>, ApiError> {
     paints.write(SCOPE, &id(key), |_: Option<&Record<Paint>>| Ok::<_, ApiError>(Change::Put(value.clone()))).await
 }
 
-async fn delete(paints: &ChangeLog<Paint>, key: &str) -> Outcome<Paint> {
+pub(crate) async fn delete(paints: &ChangeLog<Paint>, key: &str) -> Outcome<Paint> {
     paints.write(SCOPE, &id(key), |_: Option<&Record<Paint>>| Ok::<_, ApiError>(Change::Delete)).await.unwrap()
 }
 

@@ -12,9 +12,9 @@ use jsonwebtoken::{
 use super::refused;
 use crate::{
     backend::upstream::{self, Upstream},
-    config::{ConfigError, JwtKeys, check_secret},
+    config::{ConfigError, JwtKeys},
     error::ApiError,
-    secrets::{Refreshing, current_and_previous},
+    secrets::{Refreshing, Secret},
 };
 
 /// Largest key set that is read, in bytes.
@@ -22,16 +22,10 @@ const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 /// Where the keys come from.
 pub(super) enum Keys {
-    Fixed(Box<DecodingKey>),
+    /// An HS256 secret.
     Secret(Secret),
+    /// An identity provider.
     Jwks(Box<Jwks>),
-}
-
-/// An HS256 secret in Secrets Manager: the current value and the one before it.
-pub(super) struct Secret {
-    client: SecretsClient,
-    id: String,
-    cache: Refreshing<Vec<DecodingKey>>,
 }
 
 /// The public keys of an identity provider, by key id.
@@ -51,13 +45,7 @@ impl fmt::Debug for Keys {
 impl Keys {
     pub(super) fn new(config: &JwtKeys, secrets: &SecretsClient) -> Result<(Self, Algorithm), ConfigError> {
         Ok(match config {
-            JwtKeys::Secret(secret) => {
-                (Self::Fixed(Box::new(DecodingKey::from_secret(secret.as_bytes()))), Algorithm::HS256)
-            }
-            JwtKeys::SecretId(id) => {
-                let secret = Secret { client: secrets.clone(), id: id.clone(), cache: Refreshing::default() };
-                (Self::Secret(secret), Algorithm::HS256)
-            }
+            JwtKeys::Secret(source) => (Self::Secret(Secret::new(source, secrets)), Algorithm::HS256),
             JwtKeys::Jwks { url, algorithm } => {
                 let upstream = Upstream::new().map_err(|why| ConfigError::new("JWT_JWKS_URL", why.to_string()))?;
                 let cache = Refreshing::default();
@@ -69,22 +57,14 @@ impl Keys {
 
     /// See [`Auth::warm_up`](super::Auth::warm_up).
     pub(super) async fn warm_up(&self) -> Result<(), ConfigError> {
-        let loaded = match self {
-            Self::Fixed(_) => return Ok(()),
-            Self::Secret(secret) => {
-                let fetched = current_and_previous(&secret.client, &secret.id).await;
-                if let Ok(values) = &fetched {
-                    let problem = |problem| ConfigError::new("JWT_SECRET_ID", format!("names a secret that {problem}"));
-                    check_secret(&values[0]).map_err(problem)?;
-                }
-                secret.cache.get(async || fetched.map(to_keys)).await.map(drop)
+        match self {
+            Self::Secret(secret) => secret.warm_up("JWT_SECRET_ID").await,
+            Self::Jwks(jwks) => {
+                // A failure is logged where it is noticed.
+                let _ = jwks.cache.get(async || jwks.fetch().await).await;
+                Ok(())
             }
-            Self::Jwks(jwks) => jwks.cache.get(async || jwks.fetch().await).await.map(drop),
-        };
-        if let Err(error) = loaded {
-            tracing::warn!(cause = error.causes(), "started without the keys that verify tokens");
         }
-        Ok(())
     }
 
     /// Runs `check` with the key that fits, or with each that may.
@@ -94,42 +74,32 @@ impl Keys {
         check: impl Fn(&DecodingKey) -> Result<C, JwtError>,
     ) -> Result<C, ApiError> {
         match self {
-            Self::Fixed(key) => check(key).map_err(|error| refused(&error)),
-            Self::Secret(secret) => secret.verify(check).await,
+            Self::Secret(secret) => with_secret(secret, check).await,
             Self::Jwks(jwks) => check(&jwks.find(kid).await?).map_err(|error| refused(&error)),
         }
     }
 }
 
-impl Secret {
-    /// Tries the current and the previous value, then once more after a refresh: a rotation may just have happened.
-    async fn verify<C>(&self, check: impl Fn(&DecodingKey) -> Result<C, JwtError>) -> Result<C, ApiError> {
-        let fetch = async || current_and_previous(&self.client, &self.id).await.map(to_keys);
-        let keys = self.cache.get(fetch).await?;
-        let mut result = check_each(&keys, &check);
-        if is_bad_signature(&result)
-            && let Some(newer) = self.cache.newer_than(&keys, fetch).await
-        {
-            result = check_each(&newer, &check);
-        }
-        result.map_err(|error| refused(&error))
+/// Tries the current and the previous value, then once more after a refresh: a rotation may just have happened.
+async fn with_secret<C>(secret: &Secret, check: impl Fn(&DecodingKey) -> Result<C, JwtError>) -> Result<C, ApiError> {
+    let values = secret.values().await?;
+    let mut result = check_each(&values, &check);
+    if is_bad_signature(&result)
+        && let Some(newer) = secret.newer_than(&values).await
+    {
+        result = check_each(&newer, &check);
     }
+    result.map_err(|error| refused(&error))
 }
 
 /// The first result that is not a wrong signature.
-fn check_each<C>(keys: &[DecodingKey], check: impl Fn(&DecodingKey) -> Result<C, JwtError>) -> Result<C, JwtError> {
-    let mut results = keys.iter().map(check);
+fn check_each<C>(values: &[String], check: impl Fn(&DecodingKey) -> Result<C, JwtError>) -> Result<C, JwtError> {
+    let mut results = values.iter().map(|value| check(&DecodingKey::from_secret(value.as_bytes())));
     results.find(|result| !is_bad_signature(result)).unwrap_or_else(|| Err(ErrorKind::InvalidSignature.into()))
 }
 
 fn is_bad_signature<C>(result: &Result<C, JwtError>) -> bool {
     matches!(result, Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature))
-}
-
-fn to_keys(secrets: Vec<String>) -> Vec<DecodingKey> {
-    // A previous secret from a time of laxer rules must not verify anything.
-    let strong = secrets.into_iter().filter(|secret| check_secret(secret).is_ok());
-    strong.map(|secret| DecodingKey::from_secret(secret.as_bytes())).collect()
 }
 
 impl Jwks {
