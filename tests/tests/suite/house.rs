@@ -84,3 +84,64 @@ fn only_the_configuration_reads_the_environment() {
     }
     assert!(read("shared/src/config.rs").contains("env::vars_os"));
 }
+
+/// The `type` of an error links to its section.
+#[test]
+fn every_error_code_is_documented() {
+    let page = read("docs/errors.md");
+    for code in shared::Code::ALL {
+        let facts = code.facts();
+        let anchor = facts.name.to_ascii_lowercase().replace('_', "-");
+        assert!(page.contains(&format!("\n## {anchor}\n")), "docs/errors.md has no section {anchor}");
+        let after = facts.retry_after.map_or(String::new(), |seconds| seconds.to_string());
+        let retry = if facts.retryable { "yes" } else { "no" };
+        let row = format!("| {} | [`{}`](#{anchor}) | {retry} | {after}", facts.status.as_u16(), facts.name);
+        assert!(page.contains(&row), "docs/errors.md has no row {row}");
+    }
+}
+
+/// Every setting that the code reads is in the table of settings, and the other way round.
+#[test]
+fn every_setting_is_documented() {
+    let mut read_by_code = BTreeSet::new();
+    let mut folders = vec![root().join("shared/src"), root().join("functions")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests/lambda.rs")
+            {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap();
+                read_by_code.extend(settings_in(code));
+            }
+        }
+    }
+    let page = read("docs/development.md");
+    let (_, table) = page.split_once("| variable | default |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let first_cells = table.lines().filter_map(|line| line.split('|').nth(1));
+    let documented: BTreeSet<String> = first_cells.flat_map(|cell| settings_in(&cell.replace('`', "\""))).collect();
+    for name in &read_by_code {
+        assert!(documented.contains(name), "docs/development.md does not have {name}");
+    }
+    let elsewhere = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+    let by_tests = ["AWS_EMULATOR_URL", "UPDATE_GOLDEN"];
+    for name in documented {
+        let derived = name.strip_suffix("_ID").is_some_and(|base| read_by_code.contains(base));
+        let known = elsewhere.contains(&name.as_str()) || by_tests.contains(&name.as_str());
+        assert!(read_by_code.contains(&name) || derived || known, "nothing reads {name}");
+    }
+}
+
+/// Quoted texts that look like environment variables.
+fn settings_in(text: &str) -> Vec<String> {
+    let looks_like_one = |word: &&str| {
+        word.len() > 3
+            && (word.contains('_') || *word == "PORT")
+            && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+            && !shared::Code::ALL.iter().any(|code| code.facts().name == *word)
+    };
+    text.split('"').skip(1).step_by(2).filter(looks_like_one).map(str::to_owned).collect()
+}
