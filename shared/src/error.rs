@@ -26,49 +26,73 @@ use crate::http::context::{ApiVersion, RequestContext};
 
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong, as a client program reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
+/// Writes the enum, the list of all codes and their facts from one table.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident: $status:ident, $name:literal, $title:literal, $retry_after:expr;)+) => {
+        /// What went wrong, as a client program reads it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $code,)+
+        }
+
+        impl Code {
+            /// Every code, by status.
+            pub const ALL: &[Code] = &[$(Code::$code,)+];
+
+            /// Status, name, title and retry advice.
+            pub const fn facts(self) -> Facts {
+                let (status, name, title, retry_after): (_, _, _, Option<u32>) = match self {
+                    $(Code::$code => (StatusCode::$status, $name, $title, $retry_after),)+
+                };
+                Facts { status, name, title, retryable: retry_after.is_some(), retry_after }
+            }
+        }
+    };
+}
+
+codes! {
     /// The request's path, query or body is not what the route takes.
-    ValidationError,
+    ValidationError: BAD_REQUEST, "VALIDATION_ERROR", "Invalid request", None;
     /// The `cursor` is not one that a list gave out.
-    InvalidCursor,
+    InvalidCursor: BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor", None;
     /// The sync token was not made here for this caller.
-    InvalidSyncToken,
+    InvalidSyncToken: BAD_REQUEST, "INVALID_SYNC_TOKEN", "Invalid sync token", None;
     /// No credentials, or credentials that do not verify.
-    Unauthenticated,
+    Unauthenticated: UNAUTHORIZED, "UNAUTHENTICATED", "Not authenticated", None;
     /// The token was good once.
-    TokenExpired,
+    TokenExpired: UNAUTHORIZED, "TOKEN_EXPIRED", "Token expired", None;
     /// Known caller, not allowed.
-    Forbidden,
+    Forbidden: FORBIDDEN, "FORBIDDEN", "Forbidden", None;
     /// No such resource, or not the caller's.
-    NotFound,
+    NotFound: NOT_FOUND, "NOT_FOUND", "Not found", None;
     /// The path exists, the method does not; `Allow` lists those that do.
-    MethodNotAllowed,
-    /// The body's media type is not one that the route takes.
-    UnsupportedMediaType,
+    MethodNotAllowed: METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed", None;
     /// The body's `version` is not the current one; `details` holds the server's copy.
-    Conflict,
+    Conflict: CONFLICT, "CONFLICT", "Conflict", None;
     /// The sync token no longer leads to the present; `details.reason` says why. Sync from the start.
-    SyncTokenExpired,
+    SyncTokenExpired: GONE, "SYNC_TOKEN_EXPIRED", "Sync token expired", None;
     /// `If-Match` or `If-None-Match` did not hold; `details` holds the server's copy where there is one.
-    PreconditionFailed,
-    /// A write that needs a version came without one.
-    PreconditionRequired,
+    PreconditionFailed: PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed", None;
     /// The body is larger than the route takes.
-    PayloadTooLarge,
+    PayloadTooLarge: PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Body too large", None;
     /// The request target is longer than 8 KiB.
-    UriTooLong,
+    UriTooLong: URI_TOO_LONG, "URI_TOO_LONG", "Request target too long", None;
+    /// The body's media type is not one that the route takes.
+    UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type", None;
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyMismatch: UNPROCESSABLE_ENTITY, "IDEMPOTENCY_MISMATCH", "Idempotency key used before", None;
+    /// A write that needs a version came without one.
+    PreconditionRequired: PRECONDITION_REQUIRED, "PRECONDITION_REQUIRED", "Precondition required", None;
     /// The request's headers are larger than 16 KiB in all.
-    HeadersTooLarge,
+    HeadersTooLarge: REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "Headers too large", None;
     /// A fault of this service.
-    Internal,
+    Internal: INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error", Some(5);
     /// A service or store behind this one failed.
-    BackendError,
+    BackendError: BAD_GATEWAY, "BACKEND_ERROR", "Backend unavailable", Some(30);
     /// The store is throttling, or this instance is overloaded.
-    Unavailable,
+    Unavailable: SERVICE_UNAVAILABLE, "UNAVAILABLE", "Temporarily unavailable", Some(2);
     /// A deadline passed.
-    Timeout,
+    Timeout: GATEWAY_TIMEOUT, "TIMEOUT", "Timeout", Some(5);
 }
 
 /// The fixed facts of a [`Code`].
@@ -84,66 +108,6 @@ pub struct Facts {
     pub retryable: bool,
     /// Seconds to wait before a retry, unless the error says otherwise.
     pub retry_after: Option<u32>,
-}
-
-impl Code {
-    /// Every code, in the order of the documentation.
-    pub const ALL: &[Code] = &[
-        Code::ValidationError,
-        Code::InvalidCursor,
-        Code::InvalidSyncToken,
-        Code::Unauthenticated,
-        Code::TokenExpired,
-        Code::Forbidden,
-        Code::NotFound,
-        Code::MethodNotAllowed,
-        Code::Conflict,
-        Code::SyncTokenExpired,
-        Code::PreconditionFailed,
-        Code::PayloadTooLarge,
-        Code::UriTooLong,
-        Code::UnsupportedMediaType,
-        Code::PreconditionRequired,
-        Code::HeadersTooLarge,
-        Code::Internal,
-        Code::BackendError,
-        Code::Unavailable,
-        Code::Timeout,
-    ];
-
-    /// Status, name, title and retry advice.
-    pub const fn facts(self) -> Facts {
-        use StatusCode as S;
-        let (status, name, title, retry_after) = match self {
-            Code::ValidationError => (S::BAD_REQUEST, "VALIDATION_ERROR", "Invalid request", None),
-            Code::InvalidCursor => (S::BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor", None),
-            Code::InvalidSyncToken => (S::BAD_REQUEST, "INVALID_SYNC_TOKEN", "Invalid sync token", None),
-            Code::Unauthenticated => (S::UNAUTHORIZED, "UNAUTHENTICATED", "Not authenticated", None),
-            Code::TokenExpired => (S::UNAUTHORIZED, "TOKEN_EXPIRED", "Token expired", None),
-            Code::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden", None),
-            Code::NotFound => (S::NOT_FOUND, "NOT_FOUND", "Not found", None),
-            Code::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed", None),
-            Code::Conflict => (S::CONFLICT, "CONFLICT", "Conflict", None),
-            Code::SyncTokenExpired => (S::GONE, "SYNC_TOKEN_EXPIRED", "Sync token expired", None),
-            Code::PreconditionFailed => (S::PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed", None),
-            Code::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "Body too large", None),
-            Code::UriTooLong => (S::URI_TOO_LONG, "URI_TOO_LONG", "Request target too long", None),
-            Code::UnsupportedMediaType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type", None)
-            }
-            Code::PreconditionRequired => {
-                (S::PRECONDITION_REQUIRED, "PRECONDITION_REQUIRED", "Precondition required", None)
-            }
-            Code::HeadersTooLarge => {
-                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "Headers too large", None)
-            }
-            Code::Internal => (S::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error", Some(5)),
-            Code::BackendError => (S::BAD_GATEWAY, "BACKEND_ERROR", "Backend unavailable", Some(30)),
-            Code::Unavailable => (S::SERVICE_UNAVAILABLE, "UNAVAILABLE", "Temporarily unavailable", Some(2)),
-            Code::Timeout => (S::GATEWAY_TIMEOUT, "TIMEOUT", "Timeout", Some(5)),
-        };
-        Facts { status, name, title, retryable: retry_after.is_some(), retry_after }
-    }
 }
 
 /// An error on its way to the client.

@@ -1,8 +1,8 @@
 //! The end-to-end harness: golden cases, sent through every front door.
 //!
 //! A case is a file: a request, and the answer that every front door must give to it. Each route group keeps its own
-//! under `functions/<group>/tests/cases`, and runs them with [`front_doors!`]. `UPDATE_GOLDEN=1 cargo test` writes the
-//! answers of the TCP server into the files; read the difference before you commit it.
+//! under `functions/<group>/tests/cases`, and runs them with [`front_doors!`]. `UPDATE_GOLDEN=1 cargo test tcp` writes
+//! the answers of the TCP server into the files; read the difference before you commit it.
 
 // A harness speaks to the person who broke a test: a panic with a sentence is its way to fail.
 #![allow(clippy::missing_panics_doc, clippy::expect_used)]

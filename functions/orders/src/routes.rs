@@ -16,6 +16,7 @@ use shared::{
         context::{V1, V2},
         edit::Edit,
         extract::{Json, MergePatch, OptionalJson, PathId, Query},
+        idempotency::{IDEMPOTENT_REPLAYED, IdempotencyKey},
         page::PageQuery,
         precondition::{Preconditions, ServerCopy, etag},
         sync::{self, SyncQuery},
@@ -117,21 +118,29 @@ async fn show<V: Shape<Record<Order>, State>>(
     Ok(response)
 }
 
-/// A new order with an id that the server makes.
+/// A new order with an id that the server makes; with an `Idempotency-Key`, once however often it is sent.
 async fn create<V: Shape<Record<Order>, State>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    key: IdempotencyKey,
     Query(query): Query<ViewQuery>,
     Json(draft): Json<OrderDraft>,
 ) -> Result<Response, ApiError> {
     let selection = query.select_after_write::<V, _, _>()?;
     let id = Id::generate();
     let put = Put::new(&state, write::absent(), &draft)?;
-    let written = state.orders.write(&scope_of(&caller.user), &id, put).await;
-    let mut response = stored::<V>(&state, &id, written, &selection)?;
+    let once = key.once("POST orders", &draft)?;
+    let outcome = state.orders.write_once(&scope_of(&caller.user), &id, put, once.as_ref()).await;
+    let id = match &outcome {
+        Ok(Outcome { record: Some(record), .. }) => record.id.clone(),
+        _ => id,
+    };
+    let replayed = matches!(&outcome, Ok(outcome) if outcome.effect == Effect::Replayed);
+    let mut response = stored::<V>(&state, &id, outcome, &selection)?;
     // Relative to the request's own path, since only the front door knows what stands in front of it.
     let place = HeaderValue::from_str(&format!("orders/{id}")).map_err(ApiError::internal)?;
     response.headers_mut().insert(LOCATION, place);
+    response.headers_mut().extend(replayed.then_some(IDEMPOTENT_REPLAYED));
     Ok(response)
 }
 
@@ -178,7 +187,11 @@ async fn remove<V: Shape<Record<Order>, State>>(
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, ApiError> {
     let selection = query.select_after_write::<V, _, _>()?;
-    let expected = preconditions.join(Edit::of(body, Some(&id))?.version)?;
+    let said = Edit::of(body, Some(&id))?;
+    if let Some(field) = said.content.keys().next() {
+        return Err(ApiError::validation(field, "unknown field; a deletion takes only a version"));
+    }
+    let expected = preconditions.join(said.version)?;
     let written = state.orders.write(&scope_of(&caller.user), &id, Delete(expected)).await;
     let outcome = written.map_err(refusal::<V>(&state, &id, &selection))?;
     let version = outcome.record.map_or(0, |record| record.version);
@@ -195,7 +208,7 @@ fn stored<V: Shape<Record<Order>, State>>(
     let outcome = written.map_err(refusal::<V>(state, id, selection))?;
     let record = outcome.record.ok_or_else(|| ApiError::internal("a write left no order behind"))?;
     let mut response = view::one(&V::view(&record, state), selection)?;
-    if outcome.effect == Effect::Created {
+    if matches!(outcome.effect, Effect::Created | Effect::Replayed) {
         *response.status_mut() = StatusCode::CREATED;
     }
     response.headers_mut().insert(ETAG, etag(record.version));

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{Client, operation::query::builders::QueryFluentBuilder};
 use jiff::Timestamp;
 
 use super::{
-    Entity, Record,
+    Entity, Once, Record,
     schema::{HEAD, Item, integer, log_key, row_key, text},
     transaction::{Check, Refusal, commit},
 };
@@ -104,6 +104,8 @@ pub enum Effect {
     Created,
     /// The row has a new version.
     Changed,
+    /// Nothing now: an earlier request with the same key has made the row.
+    Replayed,
 }
 
 /// What a write starts from.
@@ -230,8 +232,25 @@ impl<E: Entity> ChangeLog<E> {
     ///
     /// # Errors
     /// What the decision refuses with; `UNAVAILABLE` when the scope is too busy; else when the store fails.
-    pub async fn write<D: Decide<E>>(&self, scope: &str, id: &Id, mut decision: D) -> Result<Outcome<E>, D::Refused> {
+    pub async fn write<D: Decide<E>>(&self, scope: &str, id: &Id, decision: D) -> Result<Outcome<E>, D::Refused> {
+        self.write_once(scope, id, decision, None).await
+    }
+
+    /// Like [`write`](Self::write); with a key that was used before, the first outcome once more, and nothing is written.
+    ///
+    /// # Errors
+    /// Also `IDEMPOTENCY_MISMATCH` when the key was used for something else.
+    pub async fn write_once<D: Decide<E>>(
+        &self,
+        scope: &str,
+        id: &Id,
+        mut decision: D,
+        once: Option<&Once>,
+    ) -> Result<Outcome<E>, D::Refused> {
         let give_up = Instant::now() + PATIENCE;
+        if let Some(outcome) = self.replay(scope, once).await? {
+            return Ok(outcome);
+        }
         let mut found = self.find(scope, id).await?;
         for attempt in 0.. {
             let value = match decision.decide(found.row.as_ref()).await? {
@@ -242,24 +261,41 @@ impl<E: Entity> ChangeLog<E> {
             let version = found.row.as_ref().map_or(0, |row| row.version) + 1;
             let record = Record { id: id.clone(), version, seq: found.seq + 1, value, at: now() };
             let old = found.row.as_ref().map(|row| row.version);
-            match commit(&self.client, &self.table, scope, found.seq, old, &record).await? {
+            match commit(&self.client, &self.table, scope, found.seq, old, &record, once).await? {
                 Ok(()) => {
                     let existed = found.row.is_some_and(|row| row.value.is_some());
                     let effect = if existed { Effect::Changed } else { Effect::Created };
                     return Ok(Outcome { record: Some(record), effect });
+                }
+                Err(Refusal::Used(Some(item))) if let Some(once) = once => {
+                    // The other request with this key was a moment faster.
+                    if let Some(record) = once.replay(&item)? {
+                        return Ok(Outcome { record: Some(record), effect: Effect::Replayed });
+                    }
                 }
                 Err(_) if Instant::now() > give_up => break,
                 // The images that came with the refusal are the newest there are: try with them at once, but only once.
                 Err(Refusal::Stale { head, row }) if attempt == 0 => {
                     found = self.refreshed(scope, id, found, head, row).await?;
                 }
-                Err(Refusal::Stale { .. } | Refusal::Contended) => {
+                Err(Refusal::Stale { .. } | Refusal::Contended | Refusal::Used(_)) => {
                     tokio::time::sleep(full_jitter(attempt)).await;
+                    if let Some(outcome) = self.replay(scope, once).await? {
+                        return Ok(outcome);
+                    }
                     found = self.find(scope, id).await?;
                 }
             }
         }
         Err(ApiError::unavailable(format!("the scope stayed contended for {PATIENCE:?}")).into())
+    }
+
+    /// What a key that was used before has made.
+    async fn replay(&self, scope: &str, once: Option<&Once>) -> Result<Option<Outcome<E>>, ApiError> {
+        let Some(once) = once else { return Ok(None) };
+        let Some(item) = self.item(scope, once.sort_key().to_owned(), true).await? else { return Ok(None) };
+        let record = once.replay(&item)?;
+        Ok(record.map(|record| Outcome { record: Some(record), effect: Effect::Replayed }))
     }
 
     async fn find(&self, scope: &str, id: &Id) -> Result<Found<E>, ApiError> {

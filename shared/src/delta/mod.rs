@@ -6,6 +6,7 @@
 
 mod change_log;
 mod conflict;
+mod once;
 mod schema;
 mod sync;
 mod token;
@@ -13,6 +14,7 @@ mod transaction;
 
 pub use change_log::{Change, ChangeLog, Decide, Effect, Index, Outcome};
 pub use conflict::{Verdict, judge, judge_deletion};
+pub use once::Once;
 pub use schema::{Item, Record, initial_items};
 pub use sync::{Delta, Reason, SyncRequest};
 pub use token::{Bookmark, Position, SyncTokens, Tokens, view_hash};

@@ -5,6 +5,7 @@
 //! | `O#<id>` | the current row: version, seq, the entity or the mark of its deletion |
 //! | `C#<seq, 20 digits>` | the log: what one change left behind |
 //! | `C#HEAD` | the last seq, and the epoch of this log; sorts after the digits |
+//! | `K#<hash>` | an idempotency key: what its first request has made |
 
 use std::{collections::HashMap, time::Duration};
 
@@ -75,7 +76,7 @@ impl<E: Entity> Record<E> {
         Ok(item)
     }
 
-    fn image(&self, scope: &str, sort_key: String) -> Result<Item, ApiError> {
+    pub(super) fn image(&self, scope: &str, sort_key: String) -> Result<Item, ApiError> {
         let mut item = Item::from([
             ("pk".to_owned(), text(scope)),
             ("sk".to_owned(), text(sort_key)),
@@ -91,7 +92,7 @@ impl<E: Entity> Record<E> {
         Ok(item)
     }
 
-    fn expire(&self, item: &mut Item, after: Duration) {
+    pub(super) fn expire(&self, item: &mut Item, after: Duration) {
         let seconds = self.at.as_second().saturating_add_unsigned(after.as_secs());
         item.insert("expiresAt".to_owned(), number(seconds));
     }

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{
-    Entity, Record,
+    Entity, Once, Record,
     schema::{HEAD, Item, number, text},
 };
 use crate::{
@@ -35,6 +35,8 @@ pub(super) enum Refusal {
     Stale { head: Check, row: Check },
     /// Another transaction held one of the items.
     Contended,
+    /// The idempotency key has been used; its record, if the store returned it.
+    Used(Option<Item>),
 }
 
 /// Stores a record, if the scope's head is still at `seq` and the row at the version `old`, or not there.
@@ -47,6 +49,7 @@ pub(super) async fn commit<E: Entity>(
     seq: u64,
     old: Option<u64>,
     record: &Record<E>,
+    once: Option<&Once>,
 ) -> Result<Result<(), Refusal>, ApiError> {
     let item = TransactWriteItem::builder;
     let request = client
@@ -54,6 +57,10 @@ pub(super) async fn commit<E: Entity>(
         .transact_items(item().update(move_head(table, scope, seq, record)?).build())
         .transact_items(item().put(put_row(table, scope, old, record)?).build())
         .transact_items(item().put(append(table, scope, record)?).build());
+    let request = match once {
+        Some(once) => request.transact_items(item().put(claim(table, scope, once, record)?).build()),
+        None => request,
+    };
     match request.send().await {
         Ok(_) => Ok(Ok(())),
         Err(error) => match read_refusal(reasons(&error)) {
@@ -108,6 +115,15 @@ fn append<E: Entity>(table: &str, scope: &str, record: &Record<E>) -> Result<Put
     put.build().map_err(ApiError::internal)
 }
 
+fn claim<E: Entity>(table: &str, scope: &str, once: &Once, record: &Record<E>) -> Result<Put, ApiError> {
+    let put = put(table, once.item(scope, record)?)
+        // Records past their time may linger for days.
+        .condition_expression("attribute_not_exists(pk) OR #expiresAt < :now")
+        .expression_attribute_names("#expiresAt", "expiresAt")
+        .expression_attribute_values(":now", number(record.at.as_second()));
+    put.build().map_err(ApiError::internal)
+}
+
 fn put(table: &str, item: Item) -> PutBuilder {
     Put::builder().table_name(table).set_item(Some(item)).return_values_on_condition_check_failure(OnFailure::AllOld)
 }
@@ -127,6 +143,9 @@ fn read_refusal(reasons: &[CancellationReason]) -> Option<Refusal> {
             None => Check::Held,
             Some(reason) => reason.item().cloned().map_or(Check::Unknown, Check::Found),
         };
+        if let Some(used) = reasons.get(3).filter(|reason| failed(reason)) {
+            return Some(Refusal::Used(used.item().cloned()));
+        }
         return match (check(0), check(1)) {
             // Only the log entry is in the way: it is ahead of the head, which no write of ours can bring about.
             (Check::Held, Check::Held) => None,

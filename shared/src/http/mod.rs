@@ -4,6 +4,7 @@ pub mod auth;
 pub mod context;
 pub mod edit;
 pub mod extract;
+pub mod idempotency;
 mod json;
 pub mod page;
 pub mod precondition;

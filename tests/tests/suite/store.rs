@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use shared::{
     ApiError, Code, Id,
-    delta::{Change, ChangeLog, Effect, Entity, Index, Outcome, Record, Verdict, judge},
+    delta::{Change, ChangeLog, Effect, Entity, Index, Once, Outcome, Record, Verdict, judge},
     http::{page::PageQuery, precondition::State},
 };
 
@@ -79,6 +79,7 @@ on_every_store!(
     writers_of_one_scope_leave_a_gapless_log,
     of_writers_with_one_base_one_wins,
     a_broken_log_is_a_fault_and_not_a_reason_to_wait,
+    a_key_makes_one_row_however_often_and_at_once,
     pages_hold_every_live_row_once,
     an_index_has_only_the_rows_with_its_attribute,
     recent_shows_each_changed_row_once,
@@ -240,4 +241,51 @@ async fn recent_shows_each_changed_row_once(store: Store) {
     let shown: Vec<(String, u64)> = recent.iter().map(|record| (record.id.to_string(), record.version)).collect();
     assert_eq!(shown, [("d".into(), 1), ("b".into(), 2)]);
     assert!(paints.recent("U#nobody", 2).await.unwrap().is_empty());
+}
+
+async fn a_key_makes_one_row_however_often_and_at_once(store: Store) {
+    let paints = store.paints();
+    let once = Once::new("POST paints", "key", b"ash");
+    let create = async |paints: ChangeLog<Paint>, id: String, once: Once| {
+        let decide = |_: Option<&Record<Paint>>| Ok::<_, ApiError>(Change::Put(paint("ash", None)));
+        paints.write_once(SCOPE, &self::id(&id), decide, Some(&once)).await
+    };
+    let mut requests = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        requests.spawn(create(paints.clone(), format!("p{n}"), once.clone()));
+    }
+    let outcomes: Vec<_> = requests.join_all().await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.effect == Effect::Created).count(), 1);
+    let first = outcomes[0].record.clone();
+    assert!(outcomes.iter().all(|outcome| outcome.record == first), "all get the first answer");
+    assert_eq!(store.log().await.len(), 1);
+
+    // The answer stays what it was, also after the row has changed.
+    let made = first.unwrap();
+    put(&paints, made.id.as_str(), paint("bone", None)).await.unwrap();
+    let late = create(paints.clone(), "late".into(), once.clone()).await.unwrap();
+    assert_eq!((late.effect, late.record), (Effect::Replayed, Some(made)));
+
+    let other = create(paints.clone(), "other".into(), Once::new("POST paints", "key", b"bone")).await;
+    assert_eq!(other.unwrap_err().code(), Code::IdempotencyMismatch);
+    let elsewhere = create(paints.clone(), "elsewhere".into(), Once::new("POST walls", "key", b"ash")).await.unwrap();
+    assert_eq!(elsewhere.effect, Effect::Created);
+
+    // Past its time the key is free again, although the record is still there.
+    let text = |value: &str| AttributeValue::S(value.into());
+    let query = store
+        .aws
+        .dynamodb
+        .query()
+        .table_name(&store.table)
+        .key_condition_expression("pk = :pk AND begins_with(sk, :k)");
+    let query = query.expression_attribute_values(":pk", text(SCOPE)).expression_attribute_values(":k", text("K#"));
+    for key in query.send().await.unwrap().items.unwrap() {
+        let expire = store.aws.dynamodb.update_item().table_name(&store.table).key("pk", text(SCOPE));
+        let expire = expire.key("sk", key["sk"].clone()).update_expression("SET expiresAt = :long_ago");
+        expire.expression_attribute_values(":long_ago", AttributeValue::N("1000".into())).send().await.unwrap();
+    }
+    let again = create(paints.clone(), "again".into(), once.clone()).await.unwrap();
+    assert_eq!(again.effect, Effect::Created);
+    assert_eq!(create(paints, "more".into(), once).await.unwrap().record, again.record);
 }
