@@ -32,13 +32,18 @@ impl PageQuery {
     /// # Errors
     /// `VALIDATION_ERROR` for a `limit` outside 1 to 100, `INVALID_CURSOR` for a cursor that no page gave out.
     pub fn check(&self) -> Result<PageRequest, ApiError> {
-        let limit = self.limit.as_deref().map_or(Some(DEFAULT_LIMIT), |limit| limit.parse().ok());
-        let limit = limit
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| ApiError::validation("limit", format!("must be a whole number from 1 to {MAX_LIMIT}")))?;
+        let limit = limit(self.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT)?;
         let after = self.cursor.as_deref().map(read_cursor).transpose()?;
         Ok(PageRequest { limit, after })
     }
+}
+
+/// The query parameter `limit`.
+pub(super) fn limit(text: Option<&str>, default: u16, max: u16) -> Result<u16, ApiError> {
+    let limit = text.map_or(Some(default), |text| text.parse().ok());
+    limit
+        .filter(|limit| (1..=max).contains(limit))
+        .ok_or_else(|| ApiError::validation("limit", format!("must be a whole number from 1 to {max}")))
 }
 
 /// The cursor that continues after an item.

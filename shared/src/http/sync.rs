@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     context::ApiVersion,
+    page::limit,
     view::{self, Shape, ViewQuery},
 };
 use crate::{
@@ -23,15 +24,6 @@ const MAX_LIMIT: u16 = 500;
 pub struct SyncQuery {
     since: Option<String>,
     limit: Option<String>,
-}
-
-impl SyncQuery {
-    fn limit(&self) -> Result<u16, ApiError> {
-        let limit = self.limit.as_deref().map_or(Some(DEFAULT_LIMIT), |limit| limit.parse().ok());
-        limit
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| ApiError::validation("limit", format!("must be a whole number from 1 to {MAX_LIMIT}")))
-    }
 }
 
 /// Answers `GET …/delta`: `{"items":[…],"syncToken":"…","hasMore":false,"fullSync":false}`. Version 1 has no `fullSync`.
@@ -53,7 +45,7 @@ where
     E: Entity,
 {
     let selection = view.select::<V, _, _>(Level::Full)?;
-    let limit = query.limit()?;
+    let limit = limit(query.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT)?;
     let since = match &query.since {
         None => None,
         Some(token) => Some(tokens.open(scope, token).await?),
