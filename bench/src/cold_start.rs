@@ -120,7 +120,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
 
     let database = Database::in_memory().await?;
     let endpoint = database.endpoint();
-    demo::prepare(&database).await?;
+    demo::prepare(&database, demo::TEST_EPOCH).await?;
     let mut store = Connection::open(&endpoint).await?;
     let table = settings::value("USERS_TABLE");
     let (user, _) = store.get_item(table, USER).await?;

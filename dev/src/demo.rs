@@ -23,8 +23,8 @@ pub const ORDERS_PER_USER: u16 = 25;
 /// The user whose record is the verbose one of the documentation.
 pub const VERBOSE_USER: &str = "user-123";
 
-/// A log that starts with demo data has this epoch, so that a reload is not taken for another log.
-const EPOCH: &str = "demo";
+/// The epoch of the demo data in tests, so that tokens can be written down.
+pub const TEST_EPOCH: &str = "demo";
 
 const CATEGORIES: [(&str, [&str; 4]); 12] = [
     ("audio", ["Headphones", "Speaker", "Turntable", "Microphone"]),
@@ -56,13 +56,14 @@ const PLACES: [(&str, &str, &str, &str); 5] = [
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Creates the tables of a database and loads the demo data, each unless it is there already.
+/// Creates the tables of a database and loads the demo data, each unless it is there already. A new database needs an
+/// epoch of its own: to a client with tokens of another one it is another log.
 ///
 /// # Errors
 /// When the store refuses.
-pub async fn prepare(database: &Database) -> Result<(), Failure> {
+pub async fn prepare(database: &Database, epoch: &str) -> Result<(), Failure> {
     tables::create(&app::on(&database.endpoint())?.aws.dynamodb).await?;
-    for (table, items) in items()? {
+    for (table, items) in items(epoch)? {
         if database.is_empty(table)? {
             database.import(table, items)?;
         }
@@ -74,8 +75,9 @@ pub async fn prepare(database: &Database) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Never in practice: all of it is made here.
-pub fn items() -> Result<Vec<(&'static str, Vec<Item>)>, Failure> {
-    let now = Timestamp::now();
+pub fn items(epoch: &str) -> Result<Vec<(&'static str, Vec<Item>)>, Failure> {
+    // Long enough ago that a first sync need not replay it.
+    let made = Timestamp::now() - SignedDuration::from_mins(2);
     let users = (1..=USERS).map(|n| Ok(to_item(user(n)?)?)).collect::<Result<_, Failure>>()?;
     let catalogue = (1..=PRODUCTS).map(|n| Ok((format!("p-{n:04}").parse()?, product(n))));
     let catalogue = catalogue.collect::<Result<Vec<(Id, Product)>, Failure>>()?;
@@ -85,9 +87,10 @@ pub fn items() -> Result<Vec<(&'static str, Vec<Item>)>, Failure> {
         let scope = orders::scope_of(&format!("user-{n}").parse()?);
         let owned = (1..=ORDERS_PER_USER).map(|k| Ok((format!("o-{n}-{k:02}").parse()?, order(n, k, &catalogue))));
         let owned = owned.collect::<Result<Vec<(Id, Order)>, Failure>>()?;
-        orders.extend(initial_items(&scope, owned, EPOCH, now).map_err(|error| error.message().to_owned())?);
+        orders.extend(initial_items(&scope, owned, epoch, made).map_err(|error| error.message().to_owned())?);
     }
-    let products = initial_items(products::SCOPE, catalogue, EPOCH, now).map_err(|error| error.message().to_owned())?;
+    let products =
+        initial_items(products::SCOPE, catalogue, epoch, made).map_err(|error| error.message().to_owned())?;
     Ok(vec![
         (settings::value("USERS_TABLE"), users),
         (settings::value("PRODUCTS_TABLE"), products),

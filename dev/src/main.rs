@@ -77,7 +77,10 @@ async fn loaded_database(listener: TcpListener, listen: &Listen) -> Result<Datab
     let place = listen.data.as_ref().map_or_else(|| "memory".into(), |folder| folder.display().to_string());
     let database = Database::start(listener, listen.data.as_deref())
         .map_err(|error| format!("the data folder {place} cannot be used: {error}"))?;
-    prepare(&database).await.map_err(|error| format!("the demo data cannot be loaded into {place}: {error}"))?;
+    let epoch = format!("{:016x}", fastrand::u64(..));
+    prepare(&database, &epoch)
+        .await
+        .map_err(|error| format!("the demo data cannot be loaded into {place}: {error}"))?;
     Ok(database)
 }
 

@@ -1,6 +1,7 @@
 //! Structured logs: one JSON object a line on standard output.
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{ConfigError, Env};
 
@@ -11,11 +12,18 @@ use crate::config::{ConfigError, Env};
 /// When one of them is neither.
 pub fn init(env: &Env) -> Result<(), ConfigError> {
     let level = env.parsed("LOG_LEVEL", LevelFilter::INFO)?;
-    let logs = tracing_subscriber::fmt().with_max_level(level);
+    // The SDK warns of each answer that is not 200; a lost race for a row is one, and is ours to judge.
+    let sdk = if level < LevelFilter::DEBUG { level.min(LevelFilter::ERROR) } else { level };
+    let targets = Targets::new().with_default(level).with_target("aws_smithy_runtime", sdk);
+    let logs = tracing_subscriber::fmt::layer();
+    let registry = tracing_subscriber::registry().with(targets);
     // A second call in one process, from a test for example, changes nothing.
     let _ = match env.optional("LOG_FORMAT").unwrap_or("json") {
-        "json" => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
-        "text" => logs.compact().with_target(false).try_init(),
+        "json" => {
+            let logs = logs.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            registry.with(logs).try_init()
+        }
+        "text" => registry.with(logs.compact().with_target(false)).try_init(),
         other => return Err(ConfigError::new("LOG_FORMAT", format!("is {other:?}; it must be json or text"))),
     };
     std::panic::set_hook(Box::new(|info| {

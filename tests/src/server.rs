@@ -12,7 +12,7 @@ use crate::case::{Request, Response};
 /// A database with tables and the demo data.
 pub async fn demo_database() -> Database {
     let database = Database::in_memory().await.expect("an embedded DynamoDB");
-    demo::prepare(&database).await.expect("the demo data loads");
+    demo::prepare(&database, demo::TEST_EPOCH).await.expect("the demo data loads");
     database
 }
 

@@ -125,8 +125,12 @@ impl OrderDraft {
                 return Err(ApiError::validation(format!("items[{index}].productId"), reason));
             }
         }
-        if self.note.as_ref().is_some_and(|note| note.chars().count() > MAX_NOTE) {
-            return Err(ApiError::validation("note", format!("may have up to {MAX_NOTE} characters")));
+        let legible = |note: &str| note.chars().all(|c| !c.is_control() || c == '\n');
+        if self.note.as_ref().is_some_and(|note| note.chars().count() > MAX_NOTE || !legible(note)) {
+            return Err(ApiError::validation(
+                "note",
+                format!("may have up to {MAX_NOTE} characters, in lines of text"),
+            ));
         }
         self.shipping_address.as_ref().map_or(Ok(()), validate_address)
     }
@@ -142,7 +146,7 @@ fn validate_address(address: &Address) -> Result<(), ApiError> {
         ("country", &address.country),
     ];
     for (field, value) in fields {
-        if value.trim().is_empty() || value.chars().count() > MAX_ADDRESS_FIELD {
+        if value.trim().is_empty() || value.chars().count() > MAX_ADDRESS_FIELD || value.chars().any(char::is_control) {
             let reason = format!("must have 1 to {MAX_ADDRESS_FIELD} characters");
             return Err(ApiError::validation(format!("shippingAddress.{field}"), reason));
         }

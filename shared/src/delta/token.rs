@@ -56,7 +56,7 @@ pub struct Bookmark {
     /// Where.
     #[serde(flatten)]
     pub position: Position,
-    /// Which log: a restored backup has another one. Empty before the first write of a scope.
+    /// Which log. Whoever restores a backup has to renew it there. Empty before the first write of a scope.
     #[serde(rename = "e")]
     pub epoch: String,
     /// A hash of the level, the fields and the filters of the request.

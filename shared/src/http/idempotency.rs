@@ -28,7 +28,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
         }
         let key = value.to_str().unwrap_or_default();
         let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
-        if !(1..=MAX_BYTES).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !(1..=MAX_BYTES).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
             return Err(ApiError::validation("Idempotency-Key", "must have 1 to 255 visible ASCII characters"));
         }
         Ok(Self(Some(key.to_owned())))

@@ -46,7 +46,7 @@ where
 {
     let selection = view.select::<V, _, _>(Level::Full)?;
     let limit = limit(query.limit.as_deref(), DEFAULT_LIMIT, MAX_LIMIT)?;
-    let since = match &query.since {
+    let since = match query.since.as_deref().filter(|token| !token.is_empty()) {
         None => None,
         Some(token) => Some(tokens.open(scope, token).await?),
     };
