@@ -98,7 +98,7 @@ impl LambdaProcess {
     /// The time from the start of the process to its first request for an event. Waits for that request.
     ///
     /// # Errors
-    /// When the function fails to start, goes away, or does not ask within [`INIT_LIMIT`].
+    /// When the function fails to start, goes away, or does not ask within [`INIT_LIMIT`](super::INIT_LIMIT).
     pub async fn init_duration(&self) -> Result<Duration, InvokeError> {
         Ok(self.api.first_poll().await? - self.spawned)
     }
