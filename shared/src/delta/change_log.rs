@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     Entity, Once, Record,
-    schema::{HEAD, Item, integer, log_key, row_key, text},
+    schema::{FIRST_ROW, HEAD, Item, LAST_ROW, integer, log_key, row_key, text},
     transaction::{Check, Refusal, commit},
 };
 use crate::{
@@ -154,7 +154,8 @@ impl<E: Entity> ChangeLog<E> {
     /// # Errors
     /// When the store fails.
     pub async fn list(&self, scope: &str, page: &PageRequest) -> Result<Page<Record<E>>, ApiError> {
-        self.page(self.query("pk", scope).consistent_read(self.strong), page).await
+        let (first, last) = rows_below(page);
+        self.page(self.between("pk", scope, first, last).consistent_read(self.strong), page).await
     }
 
     /// Like [`list`](Self::list), over a secondary index: the rows whose attribute has this value. Index reads are
@@ -163,25 +164,26 @@ impl<E: Entity> ChangeLog<E> {
     /// # Errors
     /// When the store fails.
     pub async fn list_by(&self, index: Index, value: &str, page: &PageRequest) -> Result<Page<Record<E>>, ApiError> {
-        self.page(self.query(index.attribute, value).index_name(index.name), page).await
+        let (first, last) = rows_below(page);
+        self.page(self.between(index.attribute, value, first, last).index_name(index.name), page).await
     }
 
-    pub(super) fn query(&self, key: &str, value: &str) -> QueryFluentBuilder {
+    /// A query over the sort keys from `first` to `last`, both included, the highest first.
+    pub(super) fn between(&self, key: &str, value: &str, first: String, last: String) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.table)
             .key_condition_expression("#key = :key AND sk BETWEEN :first AND :last")
             .expression_attribute_names("#key", key)
             .expression_attribute_values(":key", text(value))
+            .expression_attribute_values(":first", text(first))
+            .expression_attribute_values(":last", text(last))
             .scan_index_forward(false)
     }
 
     async fn page(&self, query: QueryFluentBuilder, page: &PageRequest) -> Result<Page<Record<E>>, ApiError> {
         let limit = usize::from(page.limit);
         let answer = query
-            .expression_attribute_values(":first", text("O#"))
-            // '$' follows '#': an upper bound above every row.
-            .expression_attribute_values(":last", text(page.after.as_ref().map_or_else(|| "O$".into(), row_key)))
             // One for the row of the cursor, which the range includes, and one to see whether there is more.
             .limit(i32::from(page.limit) + 2)
             .send()
@@ -206,10 +208,8 @@ impl<E: Entity> ChangeLog<E> {
     /// When the store fails.
     pub async fn recent(&self, scope: &str, limit: u16) -> Result<Vec<Record<E>>, ApiError> {
         let query = self
-            .query("pk", scope)
+            .between("pk", scope, log_key(0), log_key(u64::MAX))
             .consistent_read(self.strong)
-            .expression_attribute_values(":first", text(log_key(0)))
-            .expression_attribute_values(":last", text(log_key(u64::MAX)))
             .limit(i32::from(limit) * 4);
         let entries = query.send().await.map_err(store_error)?.items.unwrap_or_default();
         let mut seen = HashSet::new();
@@ -324,6 +324,11 @@ impl<E: Entity> ChangeLog<E> {
         };
         Ok(Found { row, seq })
     }
+}
+
+/// The sort keys of the rows from the page's cursor down, the cursor's own row included.
+fn rows_below(page: &PageRequest) -> (String, String) {
+    (FIRST_ROW.into(), page.after.as_ref().map_or_else(|| LAST_ROW.into(), row_key))
 }
 
 /// A pause between nothing and a ceiling that doubles: spreads those who collided (AWS Architecture Blog,

@@ -20,6 +20,9 @@ use crate::{Id, error::ApiError};
 pub type Item = HashMap<String, AttributeValue>;
 
 pub(super) const HEAD: &str = "C#HEAD";
+/// Below every row, and above: '$' follows '#'.
+pub(super) const FIRST_ROW: &str = "O#";
+pub(super) const LAST_ROW: &str = "O$";
 /// How long a log entry lives, so that a client that was away for a season still gets a delta.
 pub(super) const LOG_RETENTION: Duration = Duration::from_hours(97 * 24);
 /// A tombstone outlives the log, so that no client can bring back a row whose deletion it has not seen.

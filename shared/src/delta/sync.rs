@@ -6,13 +6,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
     Bookmark, ChangeLog, Entity, Position, Record,
-    schema::{HEAD, Item, integer, log_key, row_key, text},
+    schema::{FIRST_ROW, HEAD, Item, LAST_ROW, integer, log_key, row_key},
 };
 use crate::{
     Id,
@@ -139,7 +138,7 @@ impl<E: Entity> ChangeLog<E> {
             return Ok(head.seq);
         }
         loop {
-            let query = self.log_query(scope, 0, last).scan_index_forward(false).limit(100);
+            let query = self.between("pk", scope, log_key(0), log_key(last)).consistent_read(true).limit(100);
             let entries = query.send().await.map_err(store_error)?.items.unwrap_or_default();
             for entry in &entries {
                 let (seq, millis) = (integer::<u64>(entry, "seq")?, integer::<i64>(entry, "at")?);
@@ -163,9 +162,9 @@ impl<E: Entity> ChangeLog<E> {
         base: u64,
         after: Option<&Id>,
     ) -> Result<Delta<E>, ApiError> {
-        let first = after.map_or_else(|| "O#".to_owned(), |id| format!("{}!", row_key(id)));
+        let first = after.map_or_else(|| FIRST_ROW.to_owned(), |id| format!("{}!", row_key(id)));
         let query = self
-            .between(scope, first, "O$".to_owned())
+            .between("pk", scope, first, LAST_ROW.to_owned())
             .scan_index_forward(true)
             .consistent_read(true)
             .limit(i32::from(request.limit));
@@ -189,15 +188,15 @@ impl<E: Entity> ChangeLog<E> {
         full_sync: bool,
     ) -> Result<Delta<E>, ApiError> {
         let Stretch { entries, head, .. } = self.settled_stretch(scope, since, request.limit).await?;
+        let from_nothing = since == 0 && epoch.is_empty();
         let Some(head) = head else {
             // Nothing was ever written here, so only the very beginning is a position.
-            return if since == 0 && epoch.is_empty() {
+            return if from_nothing {
                 Ok(delta(request, Vec::new(), Position::Log { seq: 0 }, "", false, full_sync))
             } else {
                 Err(Reason::Unknown.error())
             };
         };
-        let from_nothing = since == 0 && epoch.is_empty();
         if since > head.seq || (epoch != head.epoch && !from_nothing) {
             return Err(Reason::Unknown.error());
         }
@@ -232,7 +231,7 @@ impl<E: Entity> ChangeLog<E> {
     /// than a page.
     async fn stretch(&self, scope: &str, since: u64, limit: u16) -> Result<Stretch<E>, ApiError> {
         let query = self
-            .between(scope, log_key(since.saturating_add(1)), HEAD.to_owned())
+            .between("pk", scope, log_key(since.saturating_add(1)), HEAD.to_owned())
             .scan_index_forward(true)
             .consistent_read(true)
             .limit(i32::from(limit) + 1);
@@ -260,26 +259,6 @@ impl<E: Entity> ChangeLog<E> {
 
     async fn head(&self, scope: &str) -> Result<Option<Head>, ApiError> {
         self.item(scope, HEAD.to_owned(), true).await?.as_ref().map(Head::from_item).transpose()
-    }
-
-    fn log_query(
-        &self,
-        scope: &str,
-        first: u64,
-        last: u64,
-    ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
-        self.between(scope, log_key(first), log_key(last)).consistent_read(true)
-    }
-
-    fn between(
-        &self,
-        scope: &str,
-        first: String,
-        last: String,
-    ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
-        self.query("pk", scope)
-            .expression_attribute_values(":first", AttributeValue::S(first))
-            .expression_attribute_values(":last", text(last))
     }
 }
 

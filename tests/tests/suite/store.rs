@@ -32,14 +32,18 @@ impl Store {
         ChangeLog::new(self.aws.dynamodb.clone(), self.table.clone())
     }
 
-    /// The log as it is stored: seq, id, version, deleted.
-    async fn log(&self) -> Vec<(u64, String, u64, bool)> {
+    /// The stored items of the scope whose sort keys begin so, in their order.
+    pub(crate) async fn items(&self, prefix: &str) -> Vec<shared::delta::Item> {
         let text = |value: &str| AttributeValue::S(value.into());
         let query = self.aws.dynamodb.query().table_name(&self.table).consistent_read(true);
-        let query = query.key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last");
-        let query =
-            query.expression_attribute_values(":pk", text(SCOPE)).expression_attribute_values(":first", text("C#0"));
-        let items = query.expression_attribute_values(":last", text("C#9")).send().await.unwrap().items.unwrap();
+        let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)");
+        let query = query.expression_attribute_values(":pk", text(SCOPE));
+        query.expression_attribute_values(":prefix", text(prefix)).send().await.unwrap().items.unwrap()
+    }
+
+    /// The log as it is stored: seq, id, version, deleted.
+    async fn log(&self) -> Vec<(u64, String, u64, bool)> {
+        let items = self.items("C#0").await;
         let number = |item: &shared::delta::Item, name: &str| item[name].as_n().unwrap().parse::<u64>().unwrap();
         items
             .iter()
@@ -273,14 +277,7 @@ async fn a_key_makes_one_row_however_often_and_at_once(store: Store) {
 
     // Past its time the key is free again, although the record is still there.
     let text = |value: &str| AttributeValue::S(value.into());
-    let query = store
-        .aws
-        .dynamodb
-        .query()
-        .table_name(&store.table)
-        .key_condition_expression("pk = :pk AND begins_with(sk, :k)");
-    let query = query.expression_attribute_values(":pk", text(SCOPE)).expression_attribute_values(":k", text("K#"));
-    for key in query.send().await.unwrap().items.unwrap() {
+    for key in store.items("K#").await {
         let expire = store.aws.dynamodb.update_item().table_name(&store.table).key("pk", text(SCOPE));
         let expire = expire.key("sk", key["sk"].clone()).update_expression("SET expiresAt = :long_ago");
         expire.expression_attribute_values(":long_ago", AttributeValue::N("1000".into())).send().await.unwrap();

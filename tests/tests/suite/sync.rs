@@ -83,17 +83,12 @@ impl Phone {
 
 /// What the server has.
 async fn server_rows(store: &Store) -> BTreeMap<String, (u64, String)> {
-    let mut phone = BTreeMap::new();
-    let text = |value: &str| AttributeValue::S(value.into());
-    let query = store.aws.dynamodb.query().table_name(&store.table).consistent_read(true);
-    let query = query.key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last");
-    let query = query.expression_attribute_values(":pk", text(SCOPE)).expression_attribute_values(":first", text("O#"));
-    let items = query.expression_attribute_values(":last", text("O$")).send().await.unwrap().items.unwrap();
-    for item in items.iter().filter(|item| !item.contains_key("deleted")) {
+    let live = store.items("O#").await.into_iter().filter(|item| !item.contains_key("deleted"));
+    live.map(|item| {
         let name = item["data"].as_m().unwrap()["name"].as_s().unwrap().clone();
-        phone.insert(item["id"].as_s().unwrap().clone(), (item["version"].as_n().unwrap().parse().unwrap(), name));
-    }
-    phone
+        (item["id"].as_s().unwrap().clone(), (item["version"].as_n().unwrap().parse().unwrap(), name))
+    })
+    .collect()
 }
 
 async fn request(paints: &ChangeLog<Paint>, since: Option<Bookmark>) -> Result<Delta<Paint>, ApiError> {
