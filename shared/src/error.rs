@@ -243,6 +243,18 @@ impl ApiError {
         Some(text)
     }
 
+    /// The members that every error has, for one that is a part of a larger answer.
+    pub fn summary(&self) -> Summary<'_> {
+        let facts = self.0.code.facts();
+        Summary {
+            code: facts.name,
+            message: &self.0.message,
+            retryable: facts.retryable,
+            retry_after: facts.retry_after,
+            details: self.0.details.as_ref(),
+        }
+    }
+
     /// The error that stands for a bare status, for a response that something outside our handlers made.
     pub(crate) fn from_status(status: StatusCode) -> Self {
         let known = Code::ALL.iter().copied().find(|code| code.facts().status == status);
@@ -254,7 +266,6 @@ impl ApiError {
     /// The response as it leaves: body by the caller's API version, and the headers that belong to the error.
     pub(crate) fn render(&self, context: &RequestContext, docs_url: &str) -> Response {
         let facts = self.0.code.facts();
-        let retry_after = facts.retry_after;
         let problem = (context.version() != Some(ApiVersion::V1)).then(|| Problem {
             kind: format!("{docs_url}/errors#{}", facts.name.to_ascii_lowercase().replace('_', "-")),
             title: facts.title,
@@ -263,22 +274,14 @@ impl ApiError {
             instance: context.path(),
         });
         let content_type = if problem.is_some() { "application/problem+json" } else { "application/json" };
-        let body = Body {
-            code: facts.name,
-            message: &self.0.message,
-            retryable: facts.retryable,
-            retry_after,
-            details: self.0.details.as_ref(),
-            request_id: context.request_id(),
-            problem,
-        };
+        let body = Body { summary: self.summary(), request_id: context.request_id(), problem };
         // Strings and JSON values always serialise; an empty body would still carry status and headers.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (facts.status, bytes).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = facts.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         for (name, value) in &self.0.headers {
@@ -297,9 +300,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-#[derive(Serialize)]
+/// What went wrong and whether to try again, as it is sent.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+pub struct Summary<'a> {
     code: &'static str,
     message: &'a str,
     retryable: bool,
@@ -307,6 +311,13 @@ struct Body<'a> {
     retry_after: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(flatten)]
+    summary: Summary<'a>,
     request_id: &'a str,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     problem: Option<Problem<'a>>,

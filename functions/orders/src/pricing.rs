@@ -1,6 +1,9 @@
 //! From what a client ordered to what it costs. A client never names a price.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use products::{Product, Products};
 use shared::{
@@ -12,25 +15,27 @@ use tokio::task::JoinSet;
 
 use crate::model::{Line, Order, OrderDraft, Status};
 
-/// Prices orders. Remembers what it has looked up, so that a write that is tried again asks only once.
-#[derive(Debug)]
-pub(crate) struct Pricing<'a> {
-    catalogue: &'a Products,
-    known: HashMap<Id, Option<Product>>,
+/// Prices orders. Remembers what it has looked up, so that a write that is tried again, or the next one of a batch, asks
+/// only once. Clones remember together.
+#[derive(Clone, Debug)]
+pub(crate) struct Pricing {
+    catalogue: Products,
+    known: Arc<Mutex<HashMap<Id, Option<Product>>>>,
 }
 
-impl<'a> Pricing<'a> {
-    pub(crate) fn new(catalogue: &'a Products) -> Self {
-        Self { catalogue, known: HashMap::new() }
+impl Pricing {
+    pub(crate) fn new(catalogue: &Products) -> Self {
+        Self { catalogue: catalogue.clone(), known: Arc::default() }
     }
 
     /// The order that a draft makes of the current one, if there is one. A product that was in it keeps its price.
-    pub(crate) async fn apply(&mut self, draft: &OrderDraft, current: Option<&Order>) -> Result<Order, ApiError> {
+    pub(crate) async fn apply(&self, draft: &OrderDraft, current: Option<&Order>) -> Result<Order, ApiError> {
         let kept = |id: &Id| current.and_then(|order| order.items.iter().find(|line| line.product_id == *id));
         self.look_up(draft.items.iter().map(|line| &line.product_id).filter(|id| kept(id).is_none())).await?;
+        let known = self.known();
         let mut items = Vec::with_capacity(draft.items.len());
         for (index, line) in draft.items.iter().enumerate() {
-            let known = self.known.get(&line.product_id).and_then(Option::as_ref);
+            let known = known.get(&line.product_id).and_then(Option::as_ref);
             let (name, unit_price) = match (kept(&line.product_id), known) {
                 (Some(kept), _) => (kept.name.clone(), kept.unit_price.clone()),
                 (None, Some(product)) => (product.name.clone(), product.price.clone()),
@@ -53,10 +58,14 @@ impl<'a> Pricing<'a> {
     }
 
     /// Asks for all products that are not known yet, at the same time.
-    async fn look_up(&mut self, ids: impl Iterator<Item = &Id>) -> Result<(), ApiError> {
+    pub(crate) async fn look_up(&self, ids: impl Iterator<Item = &Id>) -> Result<(), ApiError> {
+        let unknown: HashSet<Id> = {
+            let known = self.known();
+            ids.filter(|id| !known.contains_key(*id)).cloned().collect()
+        };
         let mut lookups = JoinSet::new();
-        for id in ids.filter(|id| !self.known.contains_key(*id)) {
-            let (catalogue, id) = (self.catalogue.clone(), id.clone());
+        for id in unknown {
+            let catalogue = self.catalogue.clone();
             lookups.spawn(async move {
                 let found = catalogue.get(&id).await;
                 (id, found)
@@ -64,9 +73,14 @@ impl<'a> Pricing<'a> {
         }
         while let Some(found) = lookups.join_next().await {
             let (id, found): (Id, Result<Option<Record<Product>>, ApiError>) = found.map_err(ApiError::internal)?;
-            self.known.insert(id, found?.and_then(|record| record.value));
+            self.known().insert(id, found?.and_then(|record| record.value));
         }
         Ok(())
+    }
+
+    /// Nobody can leave the map half-written, so a panic elsewhere is no reason not to read it.
+    fn known(&self) -> MutexGuard<'_, HashMap<Id, Option<Product>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

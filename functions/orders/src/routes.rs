@@ -1,6 +1,11 @@
 //! The routes of orders. Somebody else's order does not exist: the store is only asked for the caller's own.
 
-use axum::{Router, extract::State as AxumState, response::Response, routing::get};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State as AxumState},
+    response::Response,
+    routing::{get, post},
+};
 use http::{
     HeaderValue, StatusCode,
     header::{ETAG, LOCATION},
@@ -10,16 +15,17 @@ use serde_json::{Map, Value, json};
 use shared::{
     ApiError, Code, Id,
     config::ConfigError,
-    delta::{Effect, Outcome, Record, SyncTokens},
+    delta::{Effect, Outcome, Record, Retention, SyncTokens},
     http::{
         auth::Caller,
+        batch::{BATCH_BODY_LIMIT, Batch, Results},
         context::{V1, V2},
-        edit::Edit,
+        edit::{ConflictQuery, Edit},
         extract::{Json, MergePatch, OptionalJson, PathId, Query},
         idempotency::{IDEMPOTENT_REPLAYED, IdempotencyKey},
         page::PageQuery,
         precondition::{Preconditions, ServerCopy, etag},
-        sync::{self, SyncQuery},
+        sync::{Source, SyncQuery, Tombstone},
         view::{self, Shape, ViewQuery},
     },
     runtime::App,
@@ -28,9 +34,9 @@ use shared::{
 
 use crate::{
     model::{Order, OrderDraft},
+    pricing::Pricing,
     store::{Orders, orders, scope_of},
-    view::Tombstone,
-    write::{self, Delete, Patch, Put, Refused},
+    write::{self, Delete, Merge, Patch, Put, Refused, Write},
 };
 
 /// What the routes work with.
@@ -45,7 +51,7 @@ pub struct State {
 }
 
 impl State {
-    /// Reads `ORDERS_TABLE`, `PRODUCTS_TABLE` and `SYNC_SECRET` or `SYNC_SECRET_ID`.
+    /// Reads `ORDERS_TABLE`, `PRODUCTS_TABLE`, `SYNC_SECRET` or `SYNC_SECRET_ID`, and `SYNC_RETENTION_SECONDS`.
     ///
     /// # Errors
     /// When one of them is not set or not valid.
@@ -56,14 +62,21 @@ impl State {
     /// For another group that only reads orders: without sync tokens.
     ///
     /// # Errors
-    /// When a table is not set.
+    /// When a table is not set, or the retention not valid.
     pub fn for_reading(app: &App) -> Result<Self, ConfigError> {
         let client = &app.aws.dynamodb;
         Ok(Self {
             sync: None,
-            orders: orders(client.clone(), app.env.required("ORDERS_TABLE")?),
+            orders: orders(client.clone(), app.env.required("ORDERS_TABLE")?).keeping(Retention::from_env(&app.env)?),
             products: Products::new(client.clone(), app.env.required("PRODUCTS_TABLE")?),
         })
+    }
+}
+
+impl State {
+    fn source<'a>(&'a self, scope: &'a str, view: &'a ViewQuery) -> Result<Source<'a, Order, Self>, ApiError> {
+        let tokens = self.sync.as_ref().ok_or_else(|| ApiError::internal("this process has no sync tokens"))?;
+        Ok(Source { log: &self.orders, tokens, scope, view, state: self })
     }
 }
 
@@ -77,6 +90,7 @@ fn version<V: Shape<Record<Order>, State>>() -> Router<State> {
     Router::new()
         .route(&orders, get(list::<V>).post(create::<V>))
         .route(&format!("{orders}/delta"), get(delta::<V>))
+        .route(&format!("{orders}/batch"), post(batch::<V>).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)))
         .route(&format!("{orders}/{{id}}"), get(show::<V>).put(replace::<V>).patch(edit::<V>).delete(remove::<V>))
 }
 
@@ -99,8 +113,32 @@ async fn delta<V: Shape<Record<Order>, State>>(
     Query(query): Query<SyncQuery>,
     Query(view): Query<ViewQuery>,
 ) -> Result<Response, ApiError> {
-    let tokens = state.sync.as_ref().ok_or_else(|| ApiError::internal("this process has no sync tokens"))?;
-    sync::delta::<V, _, _>(&state.orders, tokens, &scope_of(&caller.user), &query, &view, &state).await
+    state.source(&scope_of(&caller.user), &view)?.answer::<V>(&query).await
+}
+
+/// Many writes at once, and with `since` what has changed besides: one round trip syncs a phone.
+async fn batch<V: Shape<Record<Order>, State>>(
+    AxumState(state): AxumState<State>,
+    caller: Caller,
+    Query(query): Query<SyncQuery>,
+    Query(view): Query<ViewQuery>,
+    Query(ConflictQuery { on_conflict }): Query<ConflictQuery>,
+    Json(batch): Json<Batch>,
+) -> Result<Response, ApiError> {
+    let selection = view.select_after_write::<V, _, _>()?;
+    let scope = scope_of(&caller.user);
+    let source = state.source(&scope, &view)?;
+    source.check::<V>(&query)?;
+    let pricing = Pricing::new(&state.products);
+    let merge = on_conflict.map(|_| Merge { orders: state.orders.clone(), scope: scope.clone() });
+    let mut writes = batch.mutations(|mutation| Write::of(mutation, &pricing, merge.as_ref()))?;
+    pricing.look_up(writes.iter().flat_map(|write| write.decision.products())).await?;
+    let outcomes = state.orders.write_batch(&scope, &mut writes, batch.atomic).await?;
+    let outcomes = writes
+        .iter()
+        .zip(outcomes)
+        .map(|(write, outcome)| outcome.map_err(refusal::<V>(&state, &write.id, &selection)));
+    Results::new::<V, _, _>(&batch, outcomes, &selection, &state)?.answer::<V, _, _>(&source, &query).await
 }
 
 async fn show<V: Shape<Record<Order>, State>>(
@@ -128,8 +166,8 @@ async fn create<V: Shape<Record<Order>, State>>(
 ) -> Result<Response, ApiError> {
     let selection = query.select_after_write::<V, _, _>()?;
     let id = Id::generate();
-    let put = Put::new(&state, write::absent(), &draft)?;
     let once = key.once("POST orders", &draft)?;
+    let put = Write::Put(Put::new(Pricing::new(&state.products), write::absent(), draft)?);
     let outcome = state.orders.write_once(&scope_of(&caller.user), &id, put, once.as_ref()).await;
     let id = match &outcome {
         Ok(Outcome { record: Some(record), .. }) => record.id.clone(),
@@ -157,7 +195,7 @@ async fn replace<V: Shape<Record<Order>, State>>(
     let edit = Edit::of(body, Some(&id))?;
     let draft: OrderDraft = edit.parse()?;
     let expected = preconditions.require(edit.version)?;
-    let put = Put::new(&state, expected, &draft)?;
+    let put = Write::Put(Put::new(Pricing::new(&state.products), expected, draft)?);
     let written = state.orders.write(&scope_of(&caller.user), &id, put).await;
     stored::<V>(&state, &id, written, &selection)
 }
@@ -168,13 +206,16 @@ async fn edit<V: Shape<Record<Order>, State>>(
     PathId(id): PathId,
     preconditions: Preconditions,
     Query(query): Query<ViewQuery>,
+    Query(ConflictQuery { on_conflict }): Query<ConflictQuery>,
     MergePatch(patch): MergePatch,
 ) -> Result<Response, ApiError> {
     let selection = query.select_after_write::<V, _, _>()?;
     let edit = Edit::of(patch, Some(&id))?;
     let expected = preconditions.require(edit.version)?;
-    let patch = Patch::new(&state, &id, expected, &edit);
-    let written = state.orders.write(&scope_of(&caller.user), &id, patch).await;
+    let scope = scope_of(&caller.user);
+    let merge = on_conflict.map(|_| Merge { orders: state.orders.clone(), scope: scope.clone() });
+    let patch = Write::Patch(Patch::new(Pricing::new(&state.products), id.clone(), expected, edit, merge));
+    let written = state.orders.write(&scope, &id, patch).await;
     stored::<V>(&state, &id, written, &selection)
 }
 
@@ -192,7 +233,7 @@ async fn remove<V: Shape<Record<Order>, State>>(
         return Err(ApiError::validation(field, "unknown field; a deletion takes only a version"));
     }
     let expected = preconditions.join(said.version)?;
-    let written = state.orders.write(&scope_of(&caller.user), &id, Delete(expected)).await;
+    let written = state.orders.write(&scope_of(&caller.user), &id, Write::Delete(Delete(expected))).await;
     let outcome = written.map_err(refusal::<V>(&state, &id, &selection))?;
     let version = outcome.record.map_or(0, |record| record.version);
     view::json(StatusCode::OK, &Tombstone::new(&id, version))

@@ -1,7 +1,6 @@
 //! An order as clients see it.
 
 use jiff::Timestamp;
-use serde::Serialize;
 use shared::{
     delta::Record,
     http::{
@@ -79,20 +78,6 @@ pub struct LineV2<'a> {
     name: &'a str,
     #[slim(full, nested)]
     unit_price: &'a Money,
-}
-
-/// What is left of a deleted order.
-#[derive(Debug, Serialize)]
-pub(crate) struct Tombstone<'a> {
-    id: &'a str,
-    version: u64,
-    deleted: bool,
-}
-
-impl<'a> Tombstone<'a> {
-    pub(crate) fn new(id: &'a shared::Id, version: u64) -> Self {
-        Self { id: id.as_str(), version, deleted: true }
-    }
 }
 
 impl Shape<Record<Order>, State> for V1 {

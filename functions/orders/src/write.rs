@@ -4,15 +4,16 @@ use shared::{
     ApiError, Id,
     delta::{Change, Decide, Record, Verdict, judge, judge_deletion},
     http::{
+        batch::{BatchMutation, Op},
         edit::Edit,
-        precondition::{Expected, SaidIn, State as Expectation},
+        precondition::{Expected, Preconditions, SaidIn, State as Expectation},
     },
 };
 
 use crate::{
     model::{Order, OrderDraft, Status},
     pricing::Pricing,
-    routes::State,
+    store::Orders,
 };
 
 type Row = Record<Order>;
@@ -33,51 +34,122 @@ impl From<ApiError> for Refused {
     }
 }
 
-/// Creates or replaces an order.
-pub(crate) struct Put<'a> {
-    expected: Expected,
-    draft: &'a OrderDraft,
-    pricing: Pricing<'a>,
+/// Any write to an order.
+pub(crate) enum Write {
+    Put(Put),
+    Patch(Patch),
+    Delete(Delete),
+    /// One that cannot be, whatever the order is.
+    Invalid(ApiError),
 }
 
-impl<'a> Put<'a> {
-    pub(crate) fn new(state: &'a State, expected: Expected, draft: &'a OrderDraft) -> Result<Self, ApiError> {
-        draft.validate()?;
-        Ok(Self { expected, draft, pricing: Pricing::new(&state.products) })
-    }
-}
-
-impl Decide<Order> for Put<'_> {
+impl Decide<Order> for Write {
     type Refused = Refused;
 
     async fn decide(&mut self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
-        change(row, &self.expected, self.draft, &mut self.pricing).await
+        match self {
+            Self::Put(put) => put.decide(row).await,
+            Self::Patch(patch) => patch.decide(row).await,
+            Self::Delete(delete) => delete.decide(row),
+            Self::Invalid(error) => Err(error.clone().into()),
+        }
+    }
+}
+
+impl Write {
+    /// A mutation of a batch, under the rules of the single writes.
+    pub(crate) fn of(mutation: &BatchMutation, pricing: &Pricing, merge: Option<&Merge>) -> Self {
+        Self::read(mutation, pricing, merge).unwrap_or_else(Self::Invalid)
+    }
+
+    fn read(mutation: &BatchMutation, pricing: &Pricing, merge: Option<&Merge>) -> Result<Self, ApiError> {
+        let (edit, header) = (mutation.edit()?, Preconditions::default());
+        Ok(match mutation.op {
+            Op::Put => {
+                let draft = edit.parse()?;
+                Self::Put(Put::new(pricing.clone(), header.require(edit.version)?, draft)?)
+            }
+            Op::Patch => {
+                let expected = header.require(edit.version)?;
+                Self::Patch(Patch::new(pricing.clone(), mutation.id.clone(), expected, edit, merge.cloned()))
+            }
+            Op::Delete => Self::Delete(Delete(header.join(edit.version)?)),
+        })
+    }
+
+    /// The products that the write is sure to need.
+    pub(crate) fn products(&self) -> impl Iterator<Item = &Id> {
+        let draft = if let Self::Put(put) = self { Some(&put.draft) } else { None };
+        draft.into_iter().flat_map(|draft| &draft.items).map(|line| &line.product_id)
+    }
+}
+
+/// Creates or replaces an order.
+pub(crate) struct Put {
+    pricing: Pricing,
+    expected: Expected,
+    draft: OrderDraft,
+}
+
+impl Put {
+    pub(crate) fn new(pricing: Pricing, expected: Expected, draft: OrderDraft) -> Result<Self, ApiError> {
+        draft.validate()?;
+        Ok(Self { pricing, expected, draft })
+    }
+
+    async fn decide(&self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
+        change(row, &self.expected, &self.draft, &self.pricing).await
     }
 }
 
 /// Applies a merge patch to an order that exists.
-pub(crate) struct Patch<'a> {
-    id: &'a Id,
+pub(crate) struct Patch {
+    pricing: Pricing,
+    id: Id,
     expected: Expected,
-    edit: &'a Edit,
-    pricing: Pricing<'a>,
+    edit: Edit,
+    merge: Option<Merge>,
 }
 
-impl<'a> Patch<'a> {
-    pub(crate) fn new(state: &'a State, id: &'a Id, expected: Expected, edit: &'a Edit) -> Self {
-        Self { id, expected, edit, pricing: Pricing::new(&state.products) }
+/// Where a patch that was made for an older version finds that version.
+#[derive(Clone)]
+pub(crate) struct Merge {
+    pub(crate) orders: Orders,
+    pub(crate) scope: String,
+}
+
+impl Patch {
+    pub(crate) fn new(pricing: Pricing, id: Id, expected: Expected, edit: Edit, merge: Option<Merge>) -> Self {
+        Self { pricing, id, expected, edit, merge }
     }
-}
 
-impl Decide<Order> for Patch<'_> {
-    type Refused = Refused;
-
-    async fn decide(&mut self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
-        let Some(found) = row else { return Err(unknown(self.id).into()) };
+    async fn decide(&self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
+        let Some(found) = row else { return Err(unknown(&self.id).into()) };
         let Some(current) = &found.value else { return Err(conflict(&self.expected, row)) };
-        let draft: OrderDraft = self.edit.merge_into(&current.draft())?;
+        let current = current.draft();
+        let draft: OrderDraft = self.edit.merge_into(&current)?;
         draft.validate()?;
-        change(row, &self.expected, &draft, &mut self.pricing).await
+        if self.merges(found, &current).await? {
+            let as_it_is = Expected { state: Expectation::Versions(vec![found.version]), ..self.expected.clone() };
+            return change(row, &as_it_is, &draft, &self.pricing).await;
+        }
+        change(row, &self.expected, &draft, &self.pricing).await
+    }
+
+    /// Whether the patch was made for an older version, and nobody has touched since what it changes.
+    async fn merges(&self, found: &Row, current: &OrderDraft) -> Result<bool, ApiError> {
+        let (Some(merge), Expectation::Versions(versions)) = (&self.merge, &self.expected.state) else {
+            return Ok(false);
+        };
+        let [base] = versions[..] else { return Ok(false) };
+        if base >= found.version {
+            return Ok(false);
+        }
+        let base = merge.orders.at_version(&merge.scope, &self.id, base).await?;
+        match base.and_then(|base| base.value) {
+            Some(base) => self.edit.is_untouched(&base.draft(), current),
+            None => Ok(false),
+        }
     }
 }
 
@@ -85,7 +157,7 @@ async fn change(
     row: Option<&Row>,
     expected: &Expected,
     draft: &OrderDraft,
-    pricing: &mut Pricing<'_>,
+    pricing: &Pricing,
 ) -> Result<Change<Order>, Refused> {
     match judge(row, &expected.state, |stored| stored.draft() == *draft) {
         Verdict::Unchanged => Ok(Change::Keep),
@@ -100,10 +172,8 @@ async fn change(
 /// Deletes an order.
 pub(crate) struct Delete(pub(crate) Option<Expected>);
 
-impl Decide<Order> for Delete {
-    type Refused = Refused;
-
-    async fn decide(&mut self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
+impl Delete {
+    fn decide(&self, row: Option<&Row>) -> Result<Change<Order>, Refused> {
         match (judge_deletion(row, self.0.as_ref().map(|expected| &expected.state)), &self.0) {
             (Verdict::Unchanged, _) => Ok(Change::Keep),
             (Verdict::Conflict, Some(expected)) => Err(conflict(expected, row)),

@@ -12,7 +12,7 @@ use shared::{
         extract::{PathId, Query},
         page::PageQuery,
         precondition::etag,
-        sync::{self, SyncQuery},
+        sync::{Source, SyncQuery},
         view::{self, Shape, ViewQuery},
     },
     image::Images,
@@ -94,7 +94,8 @@ async fn delta<V: Shape<Record<Product>, State>>(
     Query(view): Query<ViewQuery>,
 ) -> Result<Response, ApiError> {
     let tokens = state.sync.as_ref().ok_or_else(|| ApiError::internal("this process has no sync tokens"))?;
-    sync::delta::<V, _, _>(state.products.log(), tokens, SCOPE, &query, &view, &state).await
+    let source = Source { log: state.products.log(), tokens, scope: SCOPE, view: &view, state: &state };
+    source.answer::<V>(&query).await
 }
 
 async fn show<V: Shape<Record<Product>, State>>(

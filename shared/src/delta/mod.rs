@@ -6,18 +6,23 @@
 
 mod change_log;
 mod conflict;
+mod dynamo;
 mod once;
 mod schema;
+pub mod store;
 mod sync;
 mod token;
-mod transaction;
+mod write;
 
-pub use change_log::{Change, ChangeLog, Decide, Effect, Index, Outcome};
+pub use change_log::ChangeLog;
 pub use conflict::{Verdict, judge, judge_deletion};
-pub use once::Once;
-pub use schema::{Item, Record, initial_items};
+pub use dynamo::DynamoStore;
+pub use once::{MutationId, Once};
+pub use schema::{Item, Record, Retention, initial_items};
+pub use store::Index;
 pub use sync::{Delta, Reason, SyncRequest};
-pub use token::{Bookmark, Position, SyncTokens, Tokens, view_hash};
+pub use token::{Bookmark, Position, SyncTokens, Tokens, Top, view_hash};
+pub use write::{Change, Decide, Effect, MAX_BATCH, Mutation, Outcome};
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -32,6 +32,9 @@ pub enum Position {
         /// A seq from before the sync began.
         #[serde(rename = "b")]
         base: u64,
+        /// The newest of the rows that have been read.
+        #[serde(rename = "t")]
+        top: Top,
         /// The last row that was sent.
         #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
         after: Option<Id>,
@@ -41,6 +44,9 @@ pub enum Position {
         /// The last change that was sent.
         #[serde(rename = "s")]
         seq: u64,
+        /// The newest of the rows that have been read: the replay is not over before it.
+        #[serde(rename = "t")]
+        top: Top,
     },
     /// In step with the log.
     Log {
@@ -49,6 +55,10 @@ pub enum Position {
         seq: u64,
     },
 }
+
+/// The newest change among some rows: its seq, and when it was made, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Top(pub u64, pub i64);
 
 /// A position in one particular log, seen through one particular view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,9 +214,9 @@ mod tests {
         let longest: Id = "x".repeat(64).parse().expect("legal");
         for position in [
             Position::Log { seq: 0 },
-            Position::Redo { seq: u64::MAX },
-            Position::Snapshot { base: u64::MAX, after: None },
-            Position::Snapshot { base: 1, after: Some(longest) },
+            Position::Redo { seq: u64::MAX, top: Top(u64::MAX, i64::MIN) },
+            Position::Snapshot { base: u64::MAX, top: Top(u64::MAX, i64::MIN), after: None },
+            Position::Snapshot { base: u64::MAX, top: Top(u64::MAX, i64::MIN), after: Some(longest) },
         ] {
             let bookmark = bookmark(position);
             let token = tokens.seal("U#a", &bookmark).expect("sealed");

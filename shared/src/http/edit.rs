@@ -1,10 +1,26 @@
 //! Bodies of writes: the version and id that travel with the content, and merge patches.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::json;
 use crate::{Id, error::ApiError};
+
+/// The query parameter `onConflict` of a patch.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct ConflictQuery {
+    /// What becomes of a patch whose base has changed; a conflict without one.
+    #[serde(rename = "onConflict")]
+    pub on_conflict: Option<OnConflict>,
+}
+
+/// What becomes of a patch whose base has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// It is applied when none of the members that it names has changed since.
+    Merge,
+}
 
 /// The body of a write, taken apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,11 +69,33 @@ impl Edit {
         json_patch::merge(&mut document, &Value::Object(self.content.clone()));
         json::from_value(&document)
     }
+
+    /// Whether a merge patch that was made for `base` can be applied to `current` without undoing anything: none of the
+    /// members that it names has changed in between, unless to what the patch says.
+    ///
+    /// # Errors
+    /// `INTERNAL` when a document cannot be written as JSON.
+    pub fn is_untouched<T: Serialize>(&self, base: &T, current: &T) -> Result<bool, ApiError> {
+        let base = serde_json::to_value(base).map_err(ApiError::internal)?;
+        let current = serde_json::to_value(current).map_err(ApiError::internal)?;
+        Ok(untouched(&self.content, &base, &current))
+    }
+}
+
+/// A member that is not there is the same as null, as it is to a merge patch.
+fn untouched(patch: &Map<String, Value>, base: &Value, current: &Value) -> bool {
+    let member = |document: &Value, name: &str| document.get(name).cloned().unwrap_or_default();
+    patch.iter().all(|(name, patch)| {
+        let (base, current) = (member(base, name), member(current, name));
+        match patch {
+            Value::Object(inner) => untouched(inner, &base, &current),
+            value => base == current || current == *value,
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
@@ -95,5 +133,31 @@ mod tests {
         assert_eq!(patched(json!({ "text": "b" })).expect("set").text, "b");
         assert!(patched(json!({ "text": null })).expect_err("required").message().contains("text"));
         assert!(patched(json!({ "color": 1 })).expect_err("unknown").message().starts_with("color:"));
+    }
+
+    #[test]
+    fn a_patch_merges_where_nobody_else_has_been() {
+        let base = json!({ "text": "a", "place": { "street": "s", "city": "c" }, "list": [1, 2] });
+        let cases = [
+            (json!({ "text": "b" }), json!({ "tag": "t" }), true),
+            (json!({ "text": "b" }), json!({ "text": "c" }), false),
+            (json!({ "text": "b" }), json!({ "text": "b" }), true),
+            (json!({ "text": null }), json!({ "text": "c" }), false),
+            (json!({ "tag": "t" }), json!({ "text": "c" }), true),
+            (json!({ "tag": "t" }), json!({ "tag": "u" }), false),
+            (json!({ "place": { "city": "d" } }), json!({ "place": { "street": "t" } }), true),
+            (json!({ "place": { "city": "d" } }), json!({ "place": { "city": "e" } }), false),
+            (json!({ "place": { "city": "d" } }), json!({ "place": null }), false),
+            (json!({ "place": null }), json!({ "place": { "street": "t" } }), false),
+            (json!({ "list": [1] }), json!({ "list": [1, 2, 3] }), false),
+            (json!({ "list": [1] }), json!({ "text": "c" }), true),
+            (json!({}), json!({ "text": "c" }), true),
+        ];
+        for (patch, theirs, merges) in cases {
+            let mut current = base.clone();
+            json_patch::merge(&mut current, &theirs);
+            let ours = edit(patch.clone()).expect("well formed");
+            assert_eq!(ours.is_untouched(&base, &current).expect("JSON"), merges, "{patch} after {theirs}");
+        }
     }
 }

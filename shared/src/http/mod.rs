@@ -1,6 +1,7 @@
 //! The HTTP layer that every route group shares: the middleware stack, extractors, authentication and preconditions.
 
 pub mod auth;
+pub mod batch;
 pub mod context;
 pub mod edit;
 pub mod extract;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared::{
     ApiError, Code,
-    delta::{Bookmark, Change, ChangeLog, Delta, Position, Record, SyncRequest},
+    delta::{Bookmark, Change, ChangeLog, Delta, Position, Record, Retention, SyncRequest},
 };
 
 use crate::{
@@ -211,18 +211,24 @@ async fn what_the_log_no_longer_has_is_told(store: Store) {
     assert_eq!(reason(request(&paints, at(1, &epoch, "another view")).await), "scopeChanged");
     assert_eq!(reason(request(&paints, at(4, &epoch, VIEW)).await), "unknown");
     assert_eq!(reason(request(&paints, at(1, "another epoch", VIEW)).await), "unknown");
-    // As the time to live does it: the entry goes, the rows stay, and all of it is long ago.
+    // As the time to live does it: the entry goes, the rows stay, and all of it is some time ago.
     let text = |value: &str| AttributeValue::S(value.into());
     let key = |sort: &str| [("pk".to_owned(), text(SCOPE)), ("sk".to_owned(), text(sort))].into();
     let gone = store.aws.dynamodb.delete_item().table_name(&store.table);
     gone.set_key(Some(key("C#00000000000000000002"))).send().await.unwrap();
     for sort in ["C#HEAD", "C#00000000000000000003"] {
         let age = store.aws.dynamodb.update_item().table_name(&store.table).set_key(Some(key(sort)));
-        let age = age.update_expression("SET #at = :long_ago").expression_attribute_names("#at", "at");
-        age.expression_attribute_values(":long_ago", AttributeValue::N("1000".into())).send().await.unwrap();
+        let age = age.update_expression("SET #at = :ago, #before = :ago");
+        let age = age.expression_attribute_names("#at", "at").expression_attribute_names("#before", "before");
+        let ago = jiff::Timestamp::now().as_millisecond() - 120_000;
+        age.expression_attribute_values(":ago", AttributeValue::N(ago.to_string())).send().await.unwrap();
     }
     assert_eq!(reason(request(&paints, at(1, &epoch, VIEW)).await), "expired");
     assert_eq!(request(&paints, at(2, &epoch, VIEW)).await.unwrap().items.len(), 1, "what is still whole is served");
+    // An entry may outlive its time by days. It is not read then.
+    let impatient = paints.clone().keeping(Retention::of(Duration::from_secs(60)));
+    assert_eq!(reason(request(&impatient, at(2, &epoch, VIEW)).await), "expired");
+    assert!(request(&impatient, at(3, &epoch, VIEW)).await.unwrap().items.is_empty(), "an idle client stays in step");
     // The remedy works.
     let mut phone = Phone::default();
     phone.sync(&paints, 10).await;
