@@ -9,6 +9,7 @@
 
 pub mod case;
 pub mod door;
+pub mod emulator;
 pub mod event;
 pub mod golden;
 pub mod server;

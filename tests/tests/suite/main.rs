@@ -3,7 +3,6 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod auth;
-mod emulator;
 mod errors;
 mod house;
 mod robustness;

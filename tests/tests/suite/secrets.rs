@@ -18,7 +18,7 @@ use shared::{
 };
 use tokio::net::TcpListener;
 
-use crate::emulator::independent_endpoint;
+use tests::emulator::independent_endpoint;
 
 const OLD: &str = "the old secret, which is long enough to be one";
 const NEW: &str = "the new secret, which is long enough to be one";

@@ -10,7 +10,7 @@ use shared::{
     http::{page::PageQuery, precondition::State},
 };
 
-use crate::emulator::{Store, on_every_store};
+use tests::{emulator::Store, on_every_store};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Paint {
@@ -27,13 +27,22 @@ impl Entity for Paint {
 pub(crate) const SCOPE: &str = "U#painter";
 const BY_COLOUR: Index = Index { name: "byColour", attribute: "colour" };
 
-impl Store {
-    pub(crate) fn paints(&self) -> ChangeLog<Paint> {
+/// What these tests look at in a store.
+pub(crate) trait Paints {
+    fn paints(&self) -> ChangeLog<Paint>;
+    /// The stored items of the scope whose sort keys begin so, in their order.
+    async fn items(&self, prefix: &str) -> Vec<shared::delta::Item>;
+    /// The log as it is stored: seq, id, version, deleted.
+    async fn log(&self) -> Vec<(u64, String, u64, bool)>;
+    async fn head(&self) -> shared::delta::Item;
+}
+
+impl Paints for Store {
+    fn paints(&self) -> ChangeLog<Paint> {
         ChangeLog::new(self.aws.dynamodb.clone(), self.table.clone())
     }
 
-    /// The stored items of the scope whose sort keys begin so, in their order.
-    pub(crate) async fn items(&self, prefix: &str) -> Vec<shared::delta::Item> {
+    async fn items(&self, prefix: &str) -> Vec<shared::delta::Item> {
         let text = |value: &str| AttributeValue::S(value.into());
         let query = self.aws.dynamodb.query().table_name(&self.table).consistent_read(true);
         let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)");
@@ -41,7 +50,6 @@ impl Store {
         query.expression_attribute_values(":prefix", text(prefix)).send().await.unwrap().items.unwrap()
     }
 
-    /// The log as it is stored: seq, id, version, deleted.
     async fn log(&self) -> Vec<(u64, String, u64, bool)> {
         let items = self.items("C#0").await;
         let number = |item: &shared::delta::Item, name: &str| item[name].as_n().unwrap().parse::<u64>().unwrap();
@@ -54,7 +62,7 @@ impl Store {
             .collect()
     }
 
-    pub(crate) async fn head(&self) -> shared::delta::Item {
+    async fn head(&self) -> shared::delta::Item {
         let key = |value: &str| AttributeValue::S(value.into());
         let get = self.aws.dynamodb.get_item().table_name(&self.table).key("pk", key(SCOPE)).key("sk", key("C#HEAD"));
         get.consistent_read(true).send().await.unwrap().item.expect("a head")

@@ -9,10 +9,9 @@ use shared::{
     delta::{Bookmark, Change, ChangeLog, Delta, Position, Record, Retention, SyncRequest},
 };
 
-use crate::{
-    emulator::{Store, on_every_store},
-    store::{Paint, SCOPE, delete, id, paint, put},
-};
+use tests::{emulator::Store, on_every_store};
+
+use crate::store::{Paint, Paints, SCOPE, delete, id, paint, put};
 
 const VIEW: &str = "view";
 

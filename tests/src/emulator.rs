@@ -7,9 +7,13 @@ use shared::{
 };
 
 /// A DynamoDB with a table of its own, or nothing when this machine has no such emulator.
-pub(crate) struct Store {
-    pub(crate) aws: Aws,
-    pub(crate) table: String,
+pub struct Store {
+    /// Clients of its endpoint.
+    pub aws: Aws,
+    /// Where it listens.
+    pub endpoint: String,
+    /// A fresh table with the keys `pk` and `sk`.
+    pub table: String,
     _embedded: Option<Database>,
 }
 
@@ -17,19 +21,19 @@ pub(crate) struct Store {
 const EMULATOR: &str = "AWS_EMULATOR_URL";
 
 /// A fresh embedded server.
-pub(crate) async fn embedded() -> Store {
+pub async fn embedded() -> Store {
     let database = Database::in_memory().await.expect("an embedded DynamoDB");
     on(&database.endpoint(), "rows".into(), Some(database)).await
 }
 
 /// A fresh table on the independent emulator.
-pub(crate) async fn independent() -> Option<Store> {
+pub async fn independent() -> Option<Store> {
     let endpoint = independent_endpoint()?;
     Some(on(&endpoint, format!("rows-{}", shared::Id::generate()), None).await)
 }
 
 /// Where the independent emulator is, if there is one; says so if there is none.
-pub(crate) fn independent_endpoint() -> Option<String> {
+pub fn independent_endpoint() -> Option<String> {
     let endpoint = std::env::var(EMULATOR).ok();
     if endpoint.is_none() {
         eprintln!("skipped: {EMULATOR} is not set; `scripts/with-emulator cargo test` sets it");
@@ -41,10 +45,11 @@ async fn on(endpoint: &str, table: String, embedded: Option<Database>) -> Store 
     let env: Env = dev::settings::pairs().collect();
     let aws = Aws::local(endpoint, Config::from_env(&env).expect("good settings").limits).expect("good settings");
     tables::create_one(&aws.dynamodb, &table, &["pk", "sk"], &[("byColour", "colour")]).await.expect("a new table");
-    Store { aws, table, _embedded: embedded }
+    Store { aws, endpoint: endpoint.to_owned(), table, _embedded: embedded }
 }
 
 /// Declares a test twice: on the embedded server and on the independent one.
+#[macro_export]
 macro_rules! on_every_store {
     ($($name:ident),+ $(,)?) => {
         $(
@@ -64,4 +69,3 @@ macro_rules! on_every_store {
         )+
     };
 }
-pub(crate) use on_every_store;
