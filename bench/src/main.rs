@@ -3,6 +3,7 @@
 mod cold_start;
 mod stats;
 mod store;
+mod sync_cost;
 
 use std::process::ExitCode;
 
@@ -16,8 +17,9 @@ Usage: cargo run --release -p bench -- BENCHMARK [OPTIONS]
 
 Benchmarks:
   cold-start   the start and the answers of the users function, against a bare axum function and Hono on Node.js
+  sync-cost    the capacity units of delta sync, and its time with few and many orders
 
-Options:
+Options of cold-start:
   --runs N     how often each contestant is started (30)
   --warm N     how many warm invocations each start gets (500)
   --help       this text
@@ -26,25 +28,31 @@ Options:
 enum Command {
     Help,
     ColdStart(cold_start::Options),
+    SyncCost,
 }
 
 fn parse() -> Result<Command, lexopt::Error> {
     let mut options = cold_start::Options::default();
-    let mut benchmark = false;
+    let mut benchmark = None;
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("runs") => options.runs = parser.value()?.parse()?,
             Arg::Long("warm") => options.warm = parser.value()?.parse()?,
-            Arg::Value(name) if name == "cold-start" && !benchmark => benchmark = true,
+            Arg::Value(name) if benchmark.is_none() => benchmark = Some(name.string()?),
             other => return Err(other.unexpected()),
         }
     }
     if options.runs == 0 || options.warm == 0 {
         return Err("--runs and --warm must be at least 1".into());
     }
-    Ok(if benchmark { Command::ColdStart(options) } else { Command::Help })
+    match benchmark.as_deref() {
+        None => Ok(Command::Help),
+        Some("cold-start") => Ok(Command::ColdStart(options)),
+        Some("sync-cost") => Ok(Command::SyncCost),
+        Some(other) => Err(format!("there is no benchmark named {other}").into()),
+    }
 }
 
 #[tokio::main]
@@ -55,6 +63,7 @@ async fn main() -> ExitCode {
             Ok(())
         }
         Ok(Command::ColdStart(options)) => cold_start::run(&options).await,
+        Ok(Command::SyncCost) => sync_cost::run().await,
         Err(error) => Err(format!("{error}\n\n{HELP}").into()),
     };
     match outcome {

@@ -144,3 +144,15 @@ fn settings_in(text: &str) -> Vec<String> {
     };
     text.split('"').skip(1).step_by(2).filter(looks_like_one).map(str::to_owned).collect()
 }
+
+#[test]
+fn the_example_of_the_sync_documentation_is_one_that_compiles() {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let example = words(&read("shared/examples/notes.rs"));
+    let docs = read("docs/sync.md");
+    let blocks: Vec<&str> = docs.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 5, "{} blocks", blocks.len());
+    for block in blocks {
+        assert!(example.contains(&words(block)), "not in shared/examples/notes.rs:\n{block}");
+    }
+}

@@ -225,7 +225,7 @@ async fn what_the_log_no_longer_has_is_told(store: Store) {
     assert_eq!(reason(request(&paints, at(1, &epoch, VIEW)).await), "expired");
     assert_eq!(request(&paints, at(2, &epoch, VIEW)).await.unwrap().items.len(), 1, "what is still whole is served");
     // An entry may outlive its time by days. It is not read then.
-    let impatient = paints.clone().keeping(Retention::of(Duration::from_secs(60)));
+    let impatient = paints.clone().keeping(Retention::of(Duration::from_mins(1)));
     assert_eq!(reason(request(&impatient, at(2, &epoch, VIEW)).await), "expired");
     assert!(request(&impatient, at(3, &epoch, VIEW)).await.unwrap().items.is_empty(), "an idle client stays in step");
     // The remedy works.

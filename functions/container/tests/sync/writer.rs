@@ -13,8 +13,11 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
 
-/// How many ids all writers share.
-const IDS: usize = 40;
+/// How many orders each writer has to itself, and how many all of them share.
+const OWN: usize = 30;
+const SHARED: usize = 20;
+/// Mutations of the largest batch.
+const BATCH: usize = 24;
 
 /// What became of one write: its unique note, and the id and version that the server has acknowledged.
 pub(crate) struct Fate {
@@ -48,8 +51,8 @@ impl Writer {
             match fastrand::u8(..10) {
                 0 => self.post().await,
                 1 => self.delete().await,
-                2..6 => self.batch(writes - self.done).await,
-                6 => self.patch().await,
+                2..7 => self.batch(writes - self.done).await,
+                7 => self.patch().await,
                 _ => self.put().await,
             }
         }
@@ -62,7 +65,11 @@ impl Writer {
     }
 
     fn target(&self) -> (String, u64) {
-        let id = format!("order-{}", fastrand::usize(..IDS));
+        let id = if fastrand::u8(..4) > 0 {
+            format!("order-{}-{}", self.number, fastrand::usize(..OWN))
+        } else {
+            format!("order-{}", fastrand::usize(..SHARED))
+        };
         let version = self.versions.get(&id).copied().unwrap_or(0);
         (id, version)
     }
@@ -139,7 +146,7 @@ impl Writer {
 
     async fn batch(&mut self, most: usize) {
         let atomic = fastrand::bool();
-        let count = fastrand::usize(1..=most.min(8));
+        let count = fastrand::usize(1..=most.min(BATCH));
         let mut notes = Vec::new();
         let mut mutations = Vec::new();
         for _ in 0..count {
@@ -157,7 +164,9 @@ impl Writer {
                 let version = result["error"]["details"]["currentVersion"].as_u64().expect("a version");
                 self.versions.insert(result["id"].as_str().expect("an id").to_owned(), version);
             }
-            notes.into_iter().for_each(|(note, _)| self.doubtful(note));
+            for (note, _) in notes {
+                self.doubtful(note);
+            }
             return;
         }
         assert_eq!(status, 200, "{body}");
