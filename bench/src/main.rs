@@ -1,6 +1,7 @@
 //! Benchmarks, each printing a ratio against a peer that is measured in the same run.
 
 mod cold_start;
+mod compression;
 mod stats;
 mod store;
 mod sync_cost;
@@ -17,10 +18,11 @@ Usage: cargo run --release -p bench -- BENCHMARK [OPTIONS]
 
 Benchmarks:
   cold-start   the start and the answers of the users function, against a bare axum function and Hono on Node.js
+  compression  bytes and time of each content coding at each level, on pages of the catalogue
   sync-cost    the capacity units of delta sync, and its time with few and many orders
 
-Options of cold-start:
-  --runs N     how often each contestant is started (30)
+Options:
+  --runs N     how often each contestant is started, or each body is coded (30)
   --warm N     how many warm invocations each start gets (500)
   --help       this text
 ";
@@ -29,6 +31,7 @@ enum Command {
     Help,
     ColdStart(cold_start::Options),
     SyncCost,
+    Compression { runs: usize },
 }
 
 fn parse() -> Result<Command, lexopt::Error> {
@@ -51,7 +54,8 @@ fn parse() -> Result<Command, lexopt::Error> {
         None => Ok(Command::Help),
         Some("cold-start") => Ok(Command::ColdStart(options)),
         Some("sync-cost") => Ok(Command::SyncCost),
-        Some(other) => Err(format!("there is no benchmark named {other}").into()),
+        Some("compression") => Ok(Command::Compression { runs: options.runs }),
+        Some(other) => Err(format!("there is no benchmark {other}").into()),
     }
 }
 
@@ -64,6 +68,7 @@ async fn main() -> ExitCode {
         }
         Ok(Command::ColdStart(options)) => cold_start::run(&options).await,
         Ok(Command::SyncCost) => sync_cost::run().await,
+        Ok(Command::Compression { runs }) => compression::run(runs).await,
         Err(error) => Err(format!("{error}\n\n{HELP}").into()),
     };
     match outcome {

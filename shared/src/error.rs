@@ -67,6 +67,8 @@ codes! {
     NotFound: NOT_FOUND, "NOT_FOUND", "Not found", None;
     /// The path exists, the method does not; `Allow` lists those that do.
     MethodNotAllowed: METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed", None;
+    /// `Accept-Encoding` refuses every coding that there is.
+    NotAcceptable: NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable", None;
     /// The body's `version` is not the current one; `details` holds the server's copy.
     Conflict: CONFLICT, "CONFLICT", "Conflict", None;
     /// The sync token no longer leads to the present; `details.reason` says why. Sync from the start.

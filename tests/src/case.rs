@@ -9,6 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::coding;
+
 /// One file of a `cases` folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +52,7 @@ pub struct Response {
     pub status: u16,
     /// Headers by name, repeated ones joined.
     pub headers: BTreeMap<String, String>,
-    /// A JSON body; or the text of any other; null when there is none.
+    /// A JSON body; or the text of any other; null when there is none. Without the coding that the headers name.
     pub body: Value,
 }
 
@@ -97,9 +99,11 @@ impl Request {
         headers
     }
 
-    /// The body as it goes over the wire.
-    pub fn wire_body(&self) -> Option<String> {
-        self.body.as_ref().map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned))
+    /// The body as it goes over the wire: packed, if a `content-encoding: gzip` among the headers says so.
+    pub fn wire_body(&self) -> Option<Vec<u8>> {
+        let text = self.body.as_ref().map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned))?;
+        let gzip = self.headers.get("content-encoding").is_some_and(|coding| coding == "gzip");
+        Some(if gzip { coding::gzip(text.as_bytes()) } else { text.into_bytes() })
     }
 
     /// The path without the query, and the query without its question mark.
@@ -121,7 +125,8 @@ impl Response {
                 joined.entry(name).and_modify(|all| *all = format!("{all}, {value}")).or_insert(value);
             }
         }
-        let text = String::from_utf8(body.to_vec()).expect("a text body");
+        let body = coding::decoded(joined.get("content-encoding").map(String::as_str), body);
+        let text = String::from_utf8(body).expect("a text body");
         let body = serde_json::from_str(&text).unwrap_or(if text.is_empty() { Value::Null } else { text.into() });
         Self { status, headers: joined, body }
     }

@@ -72,9 +72,13 @@ impl Source {
         }
         if let Some(body) = request.wire_body() {
             // API Gateway encodes what it takes for binary; a load balancer what is not text. Both forms must work.
-            let encode = matches!(self, Self::ApigwV2 | Self::FunctionUrl);
-            event["body"] = if encode { BASE64_STANDARD.encode(body).into() } else { body.into() };
-            event["isBase64Encoded"] = encode.into();
+            let text = String::from_utf8(body).map_err(|error| BASE64_STANDARD.encode(error.as_bytes()));
+            let text = match text {
+                Ok(text) if matches!(self, Self::ApigwV2 | Self::FunctionUrl) => Err(BASE64_STANDARD.encode(text)),
+                other => other,
+            };
+            event["isBase64Encoded"] = text.is_err().into();
+            event["body"] = text.unwrap_or_else(|encoded| encoded).into();
         }
         event
     }
@@ -90,7 +94,12 @@ impl Source {
             }
             _ => single.iter().flat_map(|(name, value)| pairs(name, std::slice::from_ref(value))).collect(),
         };
+        let coded = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
         let text = result["body"].as_str().unwrap_or_default();
+        assert!(
+            !coded || text.is_empty() || result["isBase64Encoded"] == true,
+            "a coded body goes as base64: {result}"
+        );
         let body = if result["isBase64Encoded"] == true {
             BASE64_STANDARD.decode(text).expect("base64")
         } else {

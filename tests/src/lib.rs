@@ -8,6 +8,7 @@
 #![allow(clippy::missing_panics_doc, clippy::expect_used)]
 
 pub mod case;
+pub mod coding;
 pub mod door;
 pub mod emulator;
 pub mod event;

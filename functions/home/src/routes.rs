@@ -9,6 +9,7 @@ use shared::{
     config::ConfigError,
     http::{
         auth::Caller,
+        cache,
         context::V2,
         view::{self, Shape},
     },
@@ -48,7 +49,7 @@ impl State {
 
 /// `GET /api/v2/home`.
 pub fn router(state: State) -> Router {
-    Router::new().route("/api/v2/home", get(show)).with_state(state)
+    Router::new().route("/api/v2/home", cache::private(get(show))).with_state(state)
 }
 
 async fn show(AxumState(state): AxumState<State>, caller: Caller) -> Result<Response, ApiError> {

@@ -19,6 +19,7 @@ use shared::{
     http::{
         auth::Caller,
         batch::{BATCH_BODY_LIMIT, Batch, Results},
+        cache,
         context::{V1, V2},
         edit::{ConflictQuery, Edit},
         extract::{Json, MergePatch, OptionalJson, PathId, Query},
@@ -87,11 +88,12 @@ pub fn router(state: State) -> Router {
 
 fn version<V: Shape<Record<Order>, State>>() -> Router<State> {
     let orders = format!("/api/{}/orders", V::VERSION.as_str());
+    let one = get(show::<V>).put(replace::<V>).patch(edit::<V>).delete(remove::<V>);
     Router::new()
-        .route(&orders, get(list::<V>).post(create::<V>))
+        .route(&orders, cache::private(get(list::<V>).post(create::<V>)))
         .route(&format!("{orders}/delta"), get(delta::<V>))
         .route(&format!("{orders}/batch"), post(batch::<V>).layer(DefaultBodyLimit::max(BATCH_BODY_LIMIT)))
-        .route(&format!("{orders}/{{id}}"), get(show::<V>).put(replace::<V>).patch(edit::<V>).delete(remove::<V>))
+        .route(&format!("{orders}/{{id}}"), cache::private(one))
 }
 
 async fn list<V: Shape<Record<Order>, State>>(

@@ -8,6 +8,7 @@ use shared::{
     config::ConfigError,
     delta::{Record, SyncTokens},
     http::{
+        cache::{self, Conditions, Tag},
         context::{V1, V2},
         extract::{PathId, Query},
         page::PageQuery,
@@ -53,16 +54,23 @@ impl State {
         let products = Products::new(app.aws.dynamodb.clone(), app.env.required("PRODUCTS_TABLE")?);
         Ok(Self { products, images: Images::from_env(&app.env), sync: None })
     }
+
+    /// The tag of the answer to what is asked of the catalogue as it is, unless it changed a moment ago. Another release
+    /// may show it differently.
+    async fn tag(&self, asked: &str) -> Result<Option<Tag>, ApiError> {
+        let state = self.products.log().settled_state(SCOPE).await?;
+        Ok(state.map(|state| Tag::of_state(&[&state, asked, &self.images.original(""), env!("CARGO_PKG_VERSION")])))
+    }
 }
 
 /// `GET /api/{v1,v2}/products`, `GET /api/{v1,v2}/products/{id}` and `GET /api/v2/products/delta`.
 pub fn router(state: State) -> Router {
     Router::new()
-        .route("/api/v1/products", get(list::<V1>))
-        .route("/api/v2/products", get(list::<V2>))
+        .route("/api/v1/products", cache::public(get(list::<V1>)))
+        .route("/api/v2/products", cache::public(get(list::<V2>)))
         .route("/api/v2/products/delta", get(delta::<V2>))
-        .route("/api/v1/products/{id}", get(show::<V1>))
-        .route("/api/v2/products/{id}", get(show::<V2>))
+        .route("/api/v1/products/{id}", cache::public(get(show::<V1>)))
+        .route("/api/v2/products/{id}", cache::public(get(show::<V2>)))
         .with_state(state)
 }
 
@@ -71,8 +79,10 @@ struct Filter {
     category: Option<String>,
 }
 
+/// A page. A client that has it costs one small read, of the catalogue's state.
 async fn list<V: Shape<Record<Product>, State>>(
     AxumState(state): AxumState<State>,
+    conditions: Conditions,
     Query(filter): Query<Filter>,
     Query(page): Query<PageQuery>,
     Query(query): Query<ViewQuery>,
@@ -83,8 +93,20 @@ async fn list<V: Shape<Record<Product>, State>>(
     }
     let page = page.check()?;
     let selection = query.select::<V, _, _>(Level::Full)?;
-    let records = state.products.list(category, &page).await?;
-    view::page(&records.views(|record| V::view(record, &state)), &selection)
+    let asked = format!("{}:{}:{page:?}:{category:?}", V::VERSION.as_str(), selection.canonical());
+    let (tag, records) = (state.tag(&asked), state.products.list(category, &page));
+    let (tag, records) = if conditions.are_named() {
+        let tag = tag.await?;
+        if let Some(unmodified) = tag.as_ref().and_then(|tag| conditions.unmodified(tag)) {
+            return Ok(unmodified);
+        }
+        (tag, records.await?)
+    } else {
+        tokio::try_join!(tag, records)?
+    };
+    let mut response = view::page(&records.views(|record| V::view(record, &state)), &selection)?;
+    response.headers_mut().extend(tag.map(|tag| (ETAG, tag.value())));
+    Ok(response)
 }
 
 /// What has changed in the catalogue since the client last asked.

@@ -7,6 +7,7 @@ use shared::{
     config::ConfigError,
     http::{
         auth::Caller,
+        cache,
         context::{V1, V2},
         edit::Edit,
         extract::{MergePatch, PathId, Query},
@@ -46,9 +47,9 @@ impl State {
 /// `GET /api/{v1,v2}/users/{id}`, `GET` and `PATCH /api/v2/users/me`.
 pub fn router(state: State) -> Router {
     Router::new()
-        .route("/api/v1/users/{id}", get(show::<V1>))
-        .route("/api/v2/users/{id}", get(show::<V2>))
-        .route("/api/v2/users/me", get(show_me).patch(edit_me))
+        .route("/api/v1/users/{id}", cache::private(get(show::<V1>)))
+        .route("/api/v2/users/{id}", cache::private(get(show::<V2>)))
+        .route("/api/v2/users/me", cache::private(get(show_me).patch(edit_me)))
         .with_state(state)
 }
 

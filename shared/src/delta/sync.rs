@@ -185,6 +185,17 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
         self.snapshot(scope, request, &head.epoch, Read { base, top: Top::default(), after: None }).await
     }
 
+    /// A name for the present state of a scope, which every reader sees; `None` when it changed within the last minute.
+    /// Reads one small item.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settled_state(&self, scope: &str) -> Result<Option<String>, ApiError> {
+        let settled = self.store.now() - SETTLED;
+        let head = self.head(scope).await?.filter(|head| head.at < settled);
+        Ok(head.map(|head| format!("{}:{}", head.epoch, head.seq)))
+    }
+
     /// The newest seq that no reader can miss: that of an entry older than a minute.
     async fn settled(&self, scope: &str, head: &Head) -> Result<u64, ApiError> {
         for _ in 0..GAP_LOOKS {

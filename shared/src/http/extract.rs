@@ -1,10 +1,13 @@
 //! Extractors whose refusals are in the error model.
 
+use std::error::Error;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, RawPathParams, Request, rejection::BytesRejection},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http_body_util::LengthLimitError;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -116,13 +119,20 @@ fn check_media_type(method: &Method, headers: &HeaderMap, accepted: &[&'static s
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(error) if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new(Code::PayloadTooLarge, "The body is larger than this route takes.")
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        if is_too_large(&rejection) {
+            return ApiError::new(Code::PayloadTooLarge, "The body is larger than this route takes.");
         }
-        // The connection broke or the body was cut: nothing was read, nothing was done.
-        other => ApiError::validation("body", "did not arrive whole").with_source(other),
+        // The connection broke, the body was cut, or it does not unpack: nothing was read, nothing was done.
+        ApiError::validation("body", "did not arrive whole").with_source(rejection)
     })
+}
+
+/// Whether the body is over the route's limit, or over the one that applies before it is unpacked.
+fn is_too_large(rejection: &BytesRejection) -> bool {
+    let BytesRejection::FailedToBufferBody(failure) = rejection else { return false };
+    let mut causes = std::iter::successors(failure.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
+    failure.status() == StatusCode::PAYLOAD_TOO_LARGE || causes.any(<dyn Error>::is::<LengthLimitError>)
 }
 
 /// The media type without parameters, in lower case; empty when there is none.

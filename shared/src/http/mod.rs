@@ -2,6 +2,8 @@
 
 pub mod auth;
 pub mod batch;
+pub mod cache;
+mod compress;
 pub mod context;
 pub mod edit;
 pub mod extract;

@@ -12,8 +12,8 @@ use axum::{
 use http::{
     HeaderName, HeaderValue,
     header::{
-        AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-        X_CONTENT_TYPE_OPTIONS,
+        AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+        STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use serde_json::json;
@@ -21,6 +21,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     auth::{Auth, Identity},
+    cache,
+    compress::{self, Uncoded},
     context::{Deadline, InvocationId, RequestContext, Unreadable},
 };
 use crate::{
@@ -56,24 +58,35 @@ impl Stack {
     /// 1. `identify`: everything below logs and answers with the request's id.
     /// 2. `log`: one line a request; outside all that can change status or size.
     /// 3. `common_headers`: on every answer, errors included.
-    /// 4. `render_errors`: the only place that gives an error its body; outside all that can fail.
-    /// 5. panic: becomes an error like any other; inside 4 so that it gets a body.
-    /// 6. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
-    /// 7. `deadline`: bounds authentication and handler alike.
-    /// 8. `authenticate`: verifies once; handlers and later layers read the result.
-    /// 9. body limit: read by the extractors.
+    /// 4. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
+    /// 5. `render_errors`: the only place that gives an error its body; outside all that can fail.
+    /// 6. panic: becomes an error like any other; inside 5 so that it gets a body.
+    /// 7. `revalidate`: needs the representation before it is coded, and may refuse.
+    /// 8. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
+    /// 9. `deadline`: bounds authentication and handler alike.
+    /// 10. `authenticate`: verifies once; handlers and later layers read the result.
+    /// 11. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     pub fn wrap(self, routes: Router) -> Router {
+        let [br, zstd, gzip] = compress::layers();
         Router::new()
             .route("/health", get(health))
             .merge(routes)
             .fallback(unknown_route)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .layer(compress::unpack())
+            .layer(from_fn(compress::limit_encoded))
             .layer(from_fn_with_state(self.auth, authenticate))
             .layer(from_fn_with_state(self.limits, deadline))
             .layer(from_fn(refuse_unfit))
+            .layer(from_fn(cache::revalidate))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn_with_state(self.docs_url, render_errors))
+            .layer(from_fn(compress::tell))
+            .layer(br)
+            .layer(zstd)
+            .layer(gzip)
+            .layer(from_fn(compress::negotiate))
             .layer(from_fn(common_headers))
             .layer(from_fn(log))
             .layer(from_fn(identify))
@@ -81,7 +94,9 @@ impl Stack {
 }
 
 async fn health() -> Response {
-    axum::Json(json!({ "status": "ok" })).into_response()
+    let mut response = axum::Json(json!({ "status": "ok" })).into_response();
+    response.extensions_mut().insert(Uncoded);
+    response
 }
 
 async fn unknown_route() -> ApiError {
@@ -155,9 +170,10 @@ async fn render_errors(State(docs_url): State<Arc<str>>, request: Request, next:
     // A failure without our error comes from the framework: same model, no details.
     let error = response.extensions().get::<ApiError>().cloned().unwrap_or_else(|| ApiError::from_status(status));
     let mut rendered = error.render(&context, &docs_url);
-    // `Allow` is set outside the fallback handler.
-    if let Some(allow) = response.headers().get(http::header::ALLOW) {
-        rendered.headers_mut().insert(http::header::ALLOW, allow.clone());
+    // What layers further in have added, such as `Allow`. What describes the body is described anew.
+    let described = [CONTENT_TYPE, CONTENT_LENGTH];
+    for (name, value) in response.headers().iter().filter(|(name, _)| !described.contains(name)) {
+        rendered.headers_mut().append(name, value.clone());
     }
     rendered.extensions_mut().insert(error);
     rendered
@@ -190,6 +206,7 @@ async fn refuse_unfit(request: Request, next: Next) -> Result<Response, ApiError
         let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
         return Err(ApiError::new(Code::HeadersTooLarge, message));
     }
+    compress::check(&request)?;
     Ok(next.run(request).await)
 }
 

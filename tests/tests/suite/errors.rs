@@ -172,6 +172,25 @@ async fn what_a_client_gets_wrong() {
     assert_eq!(server.get("/health", None).await.status, 200, "the process lives on");
 }
 
+/// What the client can do to a request by asking for codings that there are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn codings_that_do_not_fit() {
+    let database = demo_database().await;
+    let server = Server::with(&database.endpoint(), FAST, Router::new()).await;
+    for api in ["/api/v1", "/api/v2"] {
+        let refusing = with_header(request("GET", &format!("{api}/products"), None), "accept-encoding", "identity;q=0");
+        let row = row("nothing acceptable", refusing, 406, "NOT_ACCEPTABLE");
+        check(&row, &server.send(&row.request).await);
+        let write = with_body(request("POST", &format!("{api}/orders"), Some("user-123")), json!({ "items": [] }));
+        let write = with_header(write, "content-encoding", "br");
+        let row = Row { name: "a coding that is not read", request: write, ..row };
+        let row = Row { status: 415, code: "UNSUPPORTED_MEDIA_TYPE", ..row };
+        let answer = server.send(&row.request).await;
+        check(&row, &answer);
+        assert_eq!(answer.headers["accept-encoding"], "gzip");
+    }
+}
+
 /// What the store can do to a request: not be there, be slow, or push back.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_store_gets_wrong() {

@@ -139,6 +139,7 @@ fn settings_in(text: &str) -> Vec<String> {
     let looks_like_one = |word: &&str| {
         word.len() > 3
             && (word.contains('_') || *word == "PORT")
+            && !word.starts_with("CARGO_")
             && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
             && !shared::Code::ALL.iter().any(|code| code.facts().name == *word)
     };

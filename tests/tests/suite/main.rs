@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod auth;
+mod caching;
+mod coding;
 mod errors;
 mod house;
 mod robustness;

@@ -1,0 +1,61 @@
+//! What each content coding costs and saves at each level, on real answers, through the layer that the service uses.
+
+use std::{convert::Infallible, time::Instant};
+
+use axum::body::{Body, Bytes};
+use dev::{app, database::Database, demo};
+use http::{Request, Response, header::ACCEPT_ENCODING};
+use http_body_util::BodyExt;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_http::{CompressionLevel, compression::CompressionLayer};
+
+use crate::{Failure, stats::median};
+
+/// A small page, an ordinary one and the largest.
+const TARGETS: [(&str, &str); 3] = [
+    ("20 products, minimal", "/api/v2/products?level=minimal"),
+    ("20 products, detail", "/api/v2/products"),
+    ("100 products, full", "/api/v2/products?limit=100&level=full"),
+];
+const LEVELS: [(&str, &[i32]); 3] =
+    [("br", &[1, 2, 3, 4, 5, 6, 9, 11]), ("zstd", &[1, 2, 3, 5, 7, 9, 12, 19]), ("gzip", &[1, 2, 3, 4, 5, 6, 7, 9])];
+
+pub(crate) async fn run(runs: usize) -> Result<(), Failure> {
+    let database = Database::in_memory().await?;
+    demo::prepare(&database, demo::TEST_EPOCH).await?;
+    let service = app::service(&app::on(&database.endpoint())?)?;
+    for (name, target) in TARGETS {
+        let answer = service.clone().oneshot(Request::get(target).body(Body::empty())?).await?;
+        let body = answer.into_body().collect().await?.to_bytes();
+        println!("\n{name}: {} bytes\n\n| coding | level | bytes | of the original | microseconds |", body.len());
+        println!("| --- | --- | --- | --- | --- |");
+        for (coding, levels) in LEVELS {
+            for &level in levels {
+                let (bytes, micros) = measure(&body, coding, level, runs).await?;
+                let share = 100 * bytes / body.len();
+                println!("| {coding} | {level} | {bytes} | {share} % | {micros:.0} |");
+            }
+        }
+    }
+    database.stop().await;
+    Ok(())
+}
+
+/// The size of the coded body, and the median time to make it.
+async fn measure(body: &Bytes, coding: &str, level: i32, runs: usize) -> Result<(usize, f64), Failure> {
+    let answer = body.clone();
+    let plain = service_fn(move |_: Request<Body>| {
+        let answer = Response::builder().header("content-type", "application/json").body(Body::from(answer.clone()));
+        async move { Ok::<_, Infallible>(answer.unwrap_or_default()) }
+    });
+    let mut service = CompressionLayer::new().quality(CompressionLevel::Precise(level)).layer(plain);
+    let (mut bytes, mut micros) = (0, Vec::with_capacity(runs));
+    for _ in 0..runs {
+        let request = Request::get("/").header(ACCEPT_ENCODING, coding).body(Body::empty())?;
+        let start = Instant::now();
+        let coded = service.call(request).await?.into_body().collect().await?.to_bytes();
+        micros.push(start.elapsed().as_secs_f64() * 1e6);
+        bytes = coded.len();
+    }
+    Ok((bytes, median(&micros)))
+}
