@@ -20,7 +20,7 @@ struct Table {
     indexes: &'static [(&'static str, &'static str)],
 }
 
-const TABLES: [Table; 3] = [
+const TABLES: [Table; 4] = [
     Table { variable: "USERS_TABLE", keys: &["id"], indexes: &[] },
     Table {
         variable: "PRODUCTS_TABLE",
@@ -28,11 +28,12 @@ const TABLES: [Table; 3] = [
         indexes: &[("byCategory", "category"), ("featured", "featured")],
     },
     Table { variable: "ORDERS_TABLE", keys: &["pk", "sk"], indexes: &[] },
+    Table { variable: "RATE_LIMIT_TABLE", keys: &["pk"], indexes: &[] },
 ];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Creates the tables of users, products and orders, those that are not there yet.
+/// Creates the tables of users, products, orders and request counters, those that are not there yet.
 ///
 /// # Errors
 /// When the store refuses.

@@ -5,6 +5,8 @@ use std::{collections::HashMap, fmt::Display, str::FromStr, sync::Arc, time::Dur
 use http::Uri;
 use jsonwebtoken::Algorithm;
 
+use crate::http::versions::Versions;
+
 /// The shortest JWT secret that is accepted, in bytes: the hash's own length (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
 
@@ -114,6 +116,30 @@ pub struct Limits {
     pub store_attempt: Duration,
 }
 
+/// How many requests there may be in 60 seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// `RATE_LIMIT_TABLE`: the table of counters.
+    pub table: String,
+    /// `RATE_LIMIT_FREE` (100): for a user, or for an address without one.
+    pub free: u32,
+    /// `RATE_LIMIT_PREMIUM` (1000): for a user whose token has the claim `plan` `premium`.
+    pub premium: u32,
+    /// `RATE_LIMIT_TIMEOUT_MS` (100): how long a request waits for the counters before it does without.
+    pub timeout: Duration,
+    /// How long one waits that must not do without: `STORE_ATTEMPT_TIMEOUT_MS`.
+    pub sure_timeout: Duration,
+}
+
+/// The proxies that are trusted to name the client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// `TRUSTED_PROXIES` (0): how many stand between the clients and a server; each appends to `X-Forwarded-For`.
+    pub hops: usize,
+    /// `ORIGIN_SECRET` or `ORIGIN_SECRET_ID`: what CloudFront sends as `X-Origin-Verify`.
+    pub origin_secret: Option<SecretSource>,
+}
+
 /// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
@@ -184,6 +210,12 @@ pub struct Config {
     pub jwt: JwtConfig,
     /// Time limits.
     pub limits: Limits,
+    /// How many requests there may be.
+    pub rate_limit: RateLimit,
+    /// Who is trusted to name the client.
+    pub proxies: Proxies,
+    /// `API_VERSIONS`: the end of versions.
+    pub versions: Versions,
     /// `DOCS_URL`: base of the links in error bodies, without a trailing slash.
     pub docs_url: Arc<str>,
     /// `BASE_PATH`: a custom domain's base-path mapping that API Gateway leaves in the path, for example `/mobile`.
@@ -197,10 +229,15 @@ impl Config {
     /// The first setting that is missing or wrong.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let docs_url = env.url("DOCS_URL")?.unwrap_or("https://docs.example.com/mobile-bff");
+        let docs_url: Arc<str> = docs_url.trim_end_matches('/').into();
+        let limits = Limits::from_env(env)?;
         Ok(Self {
             jwt: JwtConfig::from_env(env)?,
-            limits: Limits::from_env(env)?,
-            docs_url: docs_url.trim_end_matches('/').into(),
+            rate_limit: RateLimit::from_env(env, limits)?,
+            proxies: Proxies::from_env(env)?,
+            versions: Versions::from_env(env, &docs_url)?,
+            limits,
+            docs_url,
             base_path: base_path(env)?,
         })
     }
@@ -226,6 +263,29 @@ impl Limits {
             ));
         }
         Ok(limits)
+    }
+}
+
+impl RateLimit {
+    fn from_env(env: &Env, limits: Limits) -> Result<Self, ConfigError> {
+        let rate = |name: &str, default: u32| match env.parsed(name, default)? {
+            0 => Err(ConfigError::new(name, "is 0; nobody could make a request")),
+            rate => Ok(rate),
+        };
+        Ok(Self {
+            table: env.required("RATE_LIMIT_TABLE")?.to_owned(),
+            free: rate("RATE_LIMIT_FREE", 100)?,
+            premium: rate("RATE_LIMIT_PREMIUM", 1000)?,
+            timeout: env.millis("RATE_LIMIT_TIMEOUT_MS", 100)?,
+            sure_timeout: limits.store_attempt,
+        })
+    }
+}
+
+impl Proxies {
+    fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let origin_secret = SecretSource::from_env(env, "ORIGIN_SECRET")?;
+        Ok(Self { hops: env.parsed("TRUSTED_PROXIES", 0)?, origin_secret })
     }
 }
 
@@ -298,7 +358,8 @@ pub fn check_secret(secret: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 3] = [
+    const GOOD: [(&str, &str); 4] = [
+        ("RATE_LIMIT_TABLE", "limits"),
         ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
         ("JWT_ISSUER", "https://id.example.com"),
         ("JWT_AUDIENCE", "mobile"),
@@ -328,6 +389,9 @@ mod tests {
             ),
             (&[("JWT_ISSUER", "")], "JWT_ISSUER is not set"),
             (&[("JWT_AUDIENCE", "")], "JWT_AUDIENCE is not set"),
+            (&[("RATE_LIMIT_TABLE", "")], "RATE_LIMIT_TABLE is not set"),
+            (&[("RATE_LIMIT_FREE", "0")], "RATE_LIMIT_FREE is 0; nobody could make a request"),
+            (&[("ORIGIN_SECRET", "short")], "ORIGIN_SECRET has 5 bytes; HS256 needs at least 32"),
             (&[("STORE_TIMEOUT_MS", "0")], "STORE_TIMEOUT_MS is 0; it must be at least 1 (milliseconds)"),
             (
                 &[("REQUEST_TIMEOUT_MS", "soon")],

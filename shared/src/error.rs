@@ -73,6 +73,8 @@ codes! {
     Conflict: CONFLICT, "CONFLICT", "Conflict", None;
     /// The sync token no longer leads to the present; `details.reason` says why. Sync from the start.
     SyncTokenExpired: GONE, "SYNC_TOKEN_EXPIRED", "Sync token expired", None;
+    /// The version of the API is past its sunset; `Link` leads to its successor.
+    VersionSunset: GONE, "VERSION_SUNSET", "Version no longer served", None;
     /// `If-Match` or `If-None-Match` did not hold; `details` holds the server's copy where there is one.
     PreconditionFailed: PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed", None;
     /// The body is larger than the route takes.
@@ -85,6 +87,8 @@ codes! {
     IdempotencyMismatch: UNPROCESSABLE_ENTITY, "IDEMPOTENCY_MISMATCH", "Idempotency key used before", None;
     /// A write that needs a version came without one.
     PreconditionRequired: PRECONDITION_REQUIRED, "PRECONDITION_REQUIRED", "Precondition required", None;
+    /// Too many requests within 60 seconds. The wait is exact, and an answer has its own; this one is the longest.
+    RateLimited: TOO_MANY_REQUESTS, "RATE_LIMITED", "Too many requests", Some(60);
     /// The request's headers are larger than 16 KiB in all.
     HeadersTooLarge: REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "Headers too large", None;
     /// A fault of this service.
@@ -125,13 +129,16 @@ struct Parts {
     message: String,
     details: Option<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// In place of the code's own.
+    retry_after: Option<u32>,
     source: Option<Source>,
 }
 
 impl ApiError {
     /// An error with a code and a sentence for the developer of the app.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self(Box::new(Parts { code, message: message.into(), details: None, headers: Vec::new(), source: None }))
+        let message = message.into();
+        Self(Box::new(Parts { code, message, details: None, headers: Vec::new(), retry_after: None, source: None }))
     }
 
     /// 400: one field, one reason.
@@ -195,6 +202,13 @@ impl ApiError {
         Self::new(Code::Timeout, "The request took too long.")
     }
 
+    /// 429: the next request passes after so many seconds.
+    pub fn rate_limited(retry_after: u32) -> Self {
+        let mut error = Self::new(Code::RateLimited, "There were too many requests; wait as long as retryAfter says.");
+        error.0.retry_after = Some(retry_after);
+        error
+    }
+
     /// Adds the `details` member.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
@@ -252,9 +266,14 @@ impl ApiError {
             code: facts.name,
             message: &self.0.message,
             retryable: facts.retryable,
-            retry_after: facts.retry_after,
+            retry_after: self.retry_after(),
             details: self.0.details.as_ref(),
         }
+    }
+
+    /// Seconds to wait before a retry; none where one is no use.
+    pub fn retry_after(&self) -> Option<u32> {
+        self.0.retry_after.or(self.0.code.facts().retry_after)
     }
 
     /// The error that stands for a bare status, for a response that something outside our handlers made.
@@ -283,7 +302,7 @@ impl ApiError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = facts.retry_after {
+        if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         for (name, value) in &self.0.headers {
@@ -349,7 +368,8 @@ mod tests {
         for code in Code::ALL {
             let facts = code.facts();
             assert_eq!(facts.retryable, facts.retry_after.is_some(), "{code:?}");
-            assert_eq!(facts.retryable, facts.status.is_server_error(), "{code:?}");
+            let later = facts.status.is_server_error() || *code == Code::RateLimited;
+            assert_eq!(facts.retryable, later, "{code:?}");
         }
     }
 

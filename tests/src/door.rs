@@ -7,7 +7,7 @@ use dev::{database::Database, runtime_api::LambdaProcess, settings};
 use crate::{
     case::{Request, Response},
     event::Source,
-    server::{Server, demo_database},
+    server::{SETTINGS, Server, demo_database},
 };
 
 /// How long one invocation may take.
@@ -43,7 +43,7 @@ pub async fn spawn<const N: usize>(
     endpoint: &str,
     settings: [(&'static str, &str); N],
 ) -> LambdaProcess {
-    let local = settings::pairs().map(|(name, value)| (name, value.to_owned()));
+    let local = settings::pairs().chain(SETTINGS).map(|(name, value)| (name, value.to_owned()));
     let own = std::iter::once(("AWS_ENDPOINT_URL_DYNAMODB", endpoint)).chain(settings);
     let environment: Vec<_> = local.chain(own.map(|(name, value)| (name, value.to_owned()))).collect();
     LambdaProcess::spawn(binary, environment).await.expect("the function starts")

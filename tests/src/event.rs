@@ -88,12 +88,19 @@ impl Source {
         let status = result["statusCode"].as_u64().and_then(|code| code.try_into().ok()).expect("a status code");
         let single = result["headers"].as_object().cloned().unwrap_or_default();
         let multi = result["multiValueHeaders"].as_object().cloned().unwrap_or_default();
-        let headers: Vec<(String, String)> = match self {
+        let mut headers: Vec<(String, String)> = match self {
             Self::ApigwV1 | Self::AlbMultiValue => {
                 multi.iter().flat_map(|(name, values)| pairs(name, values.as_array().expect("a list"))).collect()
             }
             _ => single.iter().flat_map(|(name, value)| pairs(name, std::slice::from_ref(value))).collect(),
         };
+        // A link leads through the same stage; without it, all front doors link to the same place.
+        if self == Self::ApigwV2Stage {
+            let stage = self.sample()["requestContext"]["stage"].as_str().expect("a stage").to_owned();
+            for (_, value) in headers.iter_mut().filter(|(name, value)| name == "link" && value.starts_with("</")) {
+                *value = value.replacen(&format!("</{stage}/"), "</", 1);
+            }
+        }
         let coded = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
         let text = result["body"].as_str().unwrap_or_default();
         assert!(

@@ -9,6 +9,15 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::case::{Request, Response};
 
+/// What differs from `dev/local.env` in all tests that do not say otherwise: nobody is limited, and version 1 does not end.
+pub const SETTINGS: [(&str, &str); 2] = [
+    ("RATE_LIMIT_FREE", "1000000"),
+    (
+        "API_VERSIONS",
+        r#"{"v1":{"deprecated":"2026-11-25T00:00:00Z","sunset":"2999-11-25T00:00:00Z","successor":"v2"}}"#,
+    ),
+];
+
 /// A database with tables and the demo data.
 pub async fn demo_database() -> Database {
     let database = Database::in_memory().await.expect("an embedded DynamoDB");
@@ -41,7 +50,7 @@ impl Server {
     /// Every route group, with some settings changed and some routes added.
     pub async fn with<const N: usize>(endpoint: &str, settings: [(&str, &str); N], extra: Router) -> Self {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let env: Env = settings::pairs().map(owned).chain(settings.map(owned)).collect();
+        let env: Env = settings::pairs().chain(SETTINGS).map(owned).chain(settings.map(owned)).collect();
         let app = app::with(env, endpoint).expect("good settings");
         let service = app.service(container::routes(&app).expect("good settings").merge(extra));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");

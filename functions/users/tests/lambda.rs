@@ -33,7 +33,8 @@ async fn the_first_event_of_a_cold_start_is_served() {
     let process = spawn(BINARY.as_ref(), &database.endpoint(), []).await;
     let first = ask(&process, LIMIT).await;
     assert_eq!(first.body, json!({ "id": "user-123", "name": "John Doe", "email": "john@example.com" }));
-    assert_eq!(ask(&process, LIMIT).await, first);
+    let second = ask(&process, LIMIT).await;
+    assert_eq!((second.status, second.body), (200, first.body));
 }
 
 /// The function answers ahead of its own deadline, in the error model, and goes on to the next event.

@@ -64,6 +64,12 @@ fn mark<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>, cacheable: Cac
     ))
 }
 
+/// Whether an answer will be one that shared caches may keep; such a one must say nothing about the caller.
+pub(super) fn will_be_shared(response: &Response, has_token: bool) -> bool {
+    let kept = matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED);
+    kept && !has_token && response.extensions().get::<Cacheable>() == Some(&Cacheable::Publicly)
+}
+
 impl Cacheable {
     fn describe(self, headers: &mut HeaderMap, has_token: bool) {
         let policy = match (self, has_token) {

@@ -150,14 +150,14 @@ fn is_codable(headers: &HeaderMap, extensions: &Extensions) -> bool {
     extensions.get::<Uncoded>().is_none() && text.iter().any(|kind| media_type.starts_with(kind))
 }
 
-/// One layer for each coding, since each has a level of its own; see docs/architecture.md for what was measured.
+/// One layer for each coding, since each has a level of its own; `bench compression` measures them.
 /// `negotiate` leaves exactly one of them something to do.
 pub(super) fn layers() -> [CompressionLayer<Worthwhile>; 3] {
     let of = |layer: CompressionLayer, level| {
         layer.no_deflate().quality(CompressionLevel::Precise(level)).compress_when(Worthwhile)
     };
     let all = CompressionLayer::new;
-    [of(all().no_gzip().no_zstd(), 5), of(all().no_br().no_gzip(), 3), of(all().no_br().no_zstd(), 6)]
+    [of(all().no_gzip().no_zstd(), 5), of(all().no_br().no_gzip(), 1), of(all().no_br().no_zstd(), 6)]
 }
 
 /// Chooses the coding on the way in; on the way out gives it its tag, and the body its length.

@@ -21,41 +21,10 @@ pub struct InvocationId(pub String);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;
 
-/// The version of the API that a path names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ApiVersion {
-    /// `/api/v1`
-    V1,
-    /// `/api/v2`
-    V2,
-}
-
-impl ApiVersion {
-    /// The version named by a path, if it names one.
-    pub fn of_path(path: &str) -> Option<Self> {
-        match path.strip_prefix("/api/")?.split('/').next()? {
-            "v1" => Some(Self::V1),
-            "v2" => Some(Self::V2),
-            _ => None,
-        }
-    }
-
-    /// `v1` or `v2`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::V1 => "v1",
-            Self::V2 => "v2",
-        }
-    }
-}
-
-/// Version 1 as a type, for handlers that are generic over the version.
-#[derive(Clone, Copy, Debug)]
-pub struct V1;
-
-/// Version 2 as a type.
-#[derive(Clone, Copy, Debug)]
-pub struct V2;
+/// What a front door took off the path in front of what the service sees. A runtime adapter puts it into the request's
+/// extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct PathPrefix(pub(crate) String);
 
 /// A version as a type.
 pub trait Version: Send + Sync + 'static {
@@ -63,12 +32,58 @@ pub trait Version: Send + Sync + 'static {
     const VERSION: ApiVersion;
 }
 
-impl Version for V1 {
-    const VERSION: ApiVersion = ApiVersion::V1;
+/// Writes the enum of versions, and a type for each, from one table.
+macro_rules! versions {
+    ($($(#[$doc:meta])* $version:ident: $name:literal;)+) => {
+        /// The version of the API that a path names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ApiVersion {
+            $($(#[$doc])* $version,)+
+        }
+
+        impl ApiVersion {
+            /// The version of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$version),)+
+                    _ => None,
+                }
+            }
+
+            /// The name, as it stands in a path.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$version => $name,)+
+                }
+            }
+        }
+
+        $(
+            $(#[$doc])*
+            ///
+            /// As a type, for handlers that are generic over the version.
+            #[derive(Clone, Copy, Debug)]
+            pub struct $version;
+
+            impl Version for $version {
+                const VERSION: ApiVersion = ApiVersion::$version;
+            }
+        )+
+    };
 }
 
-impl Version for V2 {
-    const VERSION: ApiVersion = ApiVersion::V2;
+versions! {
+    /// `/api/v1`
+    V1: "v1";
+    /// `/api/v2`
+    V2: "v2";
+}
+
+impl ApiVersion {
+    /// The version named by a path, if it names one.
+    pub fn of_path(path: &str) -> Option<Self> {
+        Self::named(path.strip_prefix("/api/")?.split('/').next()?)
+    }
 }
 
 /// Identity of one request: the id that log, response header and error body share, the path, the API version.

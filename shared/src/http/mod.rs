@@ -1,5 +1,6 @@
 //! The HTTP layer that every route group shares: the middleware stack, extractors, authentication and preconditions.
 
+pub mod address;
 pub mod auth;
 pub mod batch;
 pub mod cache;
@@ -9,8 +10,10 @@ pub mod edit;
 pub mod extract;
 pub mod idempotency;
 mod json;
+pub mod limit;
 pub mod page;
 pub mod precondition;
 pub mod stack;
 pub mod sync;
+pub mod versions;
 pub mod view;

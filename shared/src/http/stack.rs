@@ -20,10 +20,13 @@ use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
+    address::{self, Locator},
     auth::{Auth, Identity},
     cache,
     compress::{self, Uncoded},
     context::{Deadline, InvocationId, RequestContext, Unreadable},
+    limit::{self, Limiter},
+    versions::{self, Versions},
 };
 use crate::{
     config::Limits,
@@ -44,6 +47,12 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Stack {
     /// Verifies bearer tokens.
     pub auth: Auth,
+    /// Finds out where requests come from.
+    pub locator: Locator,
+    /// Counts requests.
+    pub limiter: Limiter,
+    /// The end of versions.
+    pub versions: Versions,
     /// Time limits.
     pub limits: Limits,
     /// Where the documentation of the error codes lives, without a trailing slash.
@@ -60,12 +69,14 @@ impl Stack {
     /// 3. `common_headers`: on every answer, errors included.
     /// 4. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
     /// 5. `render_errors`: the only place that gives an error its body; outside all that can fail.
-    /// 6. panic: becomes an error like any other; inside 5 so that it gets a body.
-    /// 7. `revalidate`: needs the representation before it is coded, and may refuse.
-    /// 8. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
-    /// 9. `deadline`: bounds authentication and handler alike.
-    /// 10. `authenticate`: verifies once; handlers and later layers read the result.
-    /// 11. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
+    /// 6. `announce`: the end of a version is said on errors too, and refuses before any work is done.
+    /// 7. panic: becomes an error like any other; inside 5 so that it gets a body.
+    /// 8. `revalidate`: needs the representation before it is coded, and may refuse.
+    /// 9. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
+    /// 10. `deadline`: bounds all that waits for something.
+    /// 11. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
+    /// 12. `enforce`: the rate limit, which needs 11, and runs beside the handler of a read.
+    /// 13. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     pub fn wrap(self, routes: Router) -> Router {
         let [br, zstd, gzip] = compress::layers();
         Router::new()
@@ -76,11 +87,14 @@ impl Stack {
             .layer(DefaultBodyLimit::max(BODY_LIMIT))
             .layer(compress::unpack())
             .layer(from_fn(compress::limit_encoded))
+            .layer(from_fn_with_state(self.limiter, limit::enforce))
             .layer(from_fn_with_state(self.auth, authenticate))
+            .layer(from_fn_with_state(self.locator, address::locate))
             .layer(from_fn_with_state(self.limits, deadline))
             .layer(from_fn(refuse_unfit))
             .layer(from_fn(cache::revalidate))
             .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn_with_state(self.versions, versions::announce))
             .layer(from_fn_with_state(self.docs_url, render_errors))
             .layer(from_fn(compress::tell))
             .layer(br)

@@ -14,7 +14,7 @@ pub use tcp::{serve as serve_tcp, termination};
 use crate::{
     backend::aws::Aws,
     config::{Config, ConfigError, Env},
-    http::{auth::Auth, stack::Stack},
+    http::{address::Locator, auth::Auth, limit::Limiter, stack::Stack},
     telemetry,
 };
 
@@ -56,8 +56,15 @@ impl App {
 
     /// The complete service: route groups inside the middleware stack.
     pub fn service(&self, routes: Router) -> Router {
-        let stack =
-            Stack { auth: self.auth.clone(), limits: self.config.limits, docs_url: self.config.docs_url.clone() };
+        let Self { config, aws, auth, .. } = self;
+        let stack = Stack {
+            auth: auth.clone(),
+            locator: Locator::new(&config.proxies, &aws.secrets),
+            limiter: Limiter::new(&aws.dynamodb, &config.rate_limit),
+            versions: config.versions.clone(),
+            limits: config.limits,
+            docs_url: config.docs_url.clone(),
+        };
         stack.wrap(routes)
     }
 }

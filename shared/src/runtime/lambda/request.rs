@@ -20,7 +20,7 @@ use lambda_http::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::http::context::{ClientAddr, Deadline, InvocationId};
+use crate::http::context::{ClientAddr, Deadline, InvocationId, PathPrefix};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -70,7 +70,7 @@ fn tame_headers(single: &mut HeaderMap, multi: &mut HeaderMap) {
 
 /// The event as an HTTP request: the path as clients know it, and neutral facts in the extensions.
 pub(super) fn from_event(event: lambda_http::Request, base_path: Option<&str>) -> Request<AxumBody> {
-    let uri = uri(&event, base_path);
+    let (uri, prefix) = uri(&event, base_path);
     let client = client_addr(&event);
     let context = event.lambda_context_ref().cloned();
     let (mut parts, body) = event.into_parts();
@@ -83,6 +83,9 @@ pub(super) fn from_event(event: lambda_http::Request, base_path: Option<&str>) -
         }
         parts.extensions.insert(InvocationId(context.request_id));
     }
+    if !prefix.is_empty() {
+        parts.extensions.insert(PathPrefix(prefix));
+    }
     if let Some(addr) = client {
         parts.extensions.insert(ClientAddr(addr));
     }
@@ -94,20 +97,20 @@ pub(super) fn from_event(event: lambda_http::Request, base_path: Option<&str>) -
     Request::from_parts(parts, body)
 }
 
-/// The path without stage and base path, and the query.
-fn uri(event: &lambda_http::Request, base_path: Option<&str>) -> Uri {
-    let path = client_path(event, base_path);
+/// The path without stage and base path, and the query; and what was in front of the path.
+fn uri(event: &lambda_http::Request, base_path: Option<&str>) -> (Uri, String) {
+    let (path, prefix) = client_path(event, base_path);
     let path = utf8_percent_encode(&path, PATH);
     let target = match event.uri().query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_string(),
     };
-    target.parse().unwrap_or_else(|_| Uri::from_static("/"))
+    (target.parse().unwrap_or_else(|_| Uri::from_static("/")), prefix)
 }
 
 /// `lambda_http` puts the stage in front of every path; the raw path of the event is what API Gateway received. Only an
 /// HTTP API with a named stage leaves the stage in it.
-fn client_path(event: &lambda_http::Request, base_path: Option<&str>) -> String {
+fn client_path(event: &lambda_http::Request, base_path: Option<&str>) -> (String, String) {
     let raw = event.raw_http_path();
     let path = match event.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => match context.stage.as_deref() {
@@ -117,7 +120,8 @@ fn client_path(event: &lambda_http::Request, base_path: Option<&str>) -> String 
         _ => raw,
     };
     let path = base_path.map_or(path, |base| strip_prefix(path, base));
-    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+    let prefix = raw.strip_suffix(path).unwrap_or_default().to_owned();
+    (if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }, prefix)
 }
 
 /// Strips at a segment boundary only: `/prod` is not a prefix of `/products`.
