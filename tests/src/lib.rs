@@ -11,6 +11,7 @@ pub mod case;
 pub mod coding;
 pub mod door;
 pub mod emulator;
+pub mod emf;
 pub mod event;
 pub mod golden;
 pub mod server;

@@ -1,16 +1,16 @@
 //! The route of the home screen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{Router, extract::State as AxumState, response::Response, routing::get};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use shared::{
     ApiError,
     config::ConfigError,
     http::{
         auth::Caller,
         cache,
-        context::V2,
+        context::{Ends, V2},
         view::{self, Shape},
     },
     runtime::App,
@@ -22,6 +22,8 @@ use crate::parts::{Failures, Home, within};
 /// How many recent orders and featured products the screen shows.
 const RECENT: u16 = 5;
 const FEATURED: u16 = 10;
+/// Time to put the screen together.
+const RESERVE: Duration = Duration::from_millis(50);
 
 /// What the route works with: the route groups whose data it puts together.
 #[derive(Clone, Debug)]
@@ -52,16 +54,23 @@ pub fn router(state: State) -> Router {
     Router::new().route("/api/v2/home", cache::private(get(show))).with_state(state)
 }
 
-async fn show(AxumState(state): AxumState<State>, caller: Caller) -> Result<Response, ApiError> {
+/// What is left for the parts, so that there is still time to answer with those that are there.
+fn time_for_parts(Ends(at): Ends) -> Duration {
+    let left = at.saturating_duration_since(Instant::now());
+    left.saturating_sub(RESERVE.min(left / 4))
+}
+
+async fn show(AxumState(state): AxumState<State>, caller: Caller, ends: Ends) -> Result<Response, ApiError> {
     let State { users, orders, products, part_limit } = &state;
+    let part_limit = part_limit.min(&time_for_parts(ends)).to_owned();
     let scope = orders::scope_of(&caller.user);
     let (profile, recent, featured) = tokio::join!(
-        within(*part_limit, async {
+        within(part_limit, async {
             let user = users.users.get(&caller.user).await?;
             user.ok_or_else(|| ApiError::not_found("There is no profile for this token."))
         }),
-        within(*part_limit, orders.orders.recent(&scope, RECENT)),
-        within(*part_limit, products.products.featured(FEATURED)),
+        within(part_limit, orders.orders.recent(&scope, RECENT)),
+        within(part_limit, products.products.featured(FEATURED)),
     );
 
     let mut failures = Failures::default();
@@ -83,5 +92,10 @@ async fn show(AxumState(state): AxumState<State>, caller: Caller) -> Result<Resp
         complete: failures.0.is_empty(),
         errors: failures.0,
     };
-    view::json(StatusCode::OK, &body)
+    let mut response = view::json(StatusCode::OK, &body)?;
+    if !body.complete {
+        // A screen with holes is not one to keep.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(response)
 }

@@ -117,22 +117,100 @@ async fn a_wrong_setting_stops_the_start_and_is_named() {
     }
 }
 
-/// One JSON object a line: the request's id, route template and status; neither token, address nor name.
+/// One JSON object a line and one line a request: everything that an operator asks for; neither token, address nor name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_one_line_of_the_log() {
     let database = demo_database().await;
     let process = spawn(BINARY.as_ref(), &database.endpoint(), [("LOG_FORMAT", "json")]).await;
-    let mut request = me();
-    request.headers.insert("x-request-id".into(), "phone-42".into());
-    process.invoke(&Source::Alb.event(&request), LIMIT).await.unwrap();
-    let line = process.wait_for_log(LIMIT, |line| line.contains("phone-42")).await.expect("a line");
-    let entry: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(entry["message"], "request served");
-    assert_eq!((&entry["route"], &entry["status"]), (&json!("/api/v2/users/me"), &json!(200)));
-    assert_eq!((&entry["version"], &entry["method"]), (&json!("v2"), &json!("GET")));
-    assert!(entry["duration_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{line}");
-    let log = process.log().join("\n");
+    for (id, target) in [("phone-41", "/api/v2/users/me"), ("phone-42", "/api/v2/users/me?level=full")] {
+        let headers = [
+            ("x-request-id", id),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            ("x-amzn-trace-id", "Root=1-67891233-abcdef012345678912345678"),
+            ("x-app-version", "5.2.1"),
+            ("accept-encoding", "gzip, identity;q=0"),
+        ];
+        let mut request = Request { target: target.into(), ..me() };
+        request.headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        process.invoke(&Source::Alb.event(&request), LIMIT).await.unwrap();
+        process.wait_for_log(LIMIT, |line| line.contains(id)).await.expect("a line");
+    }
+    let log = process.log();
+    let lines = |id: &str| -> Vec<Value> {
+        let lines = log.iter().filter(|line| line.contains(id)).map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    };
+    let ([first], [second]) = (&lines("phone-41")[..], &lines("phone-42")[..]) else {
+        panic!("not one line each: {log:?}");
+    };
+    for (name, value) in [
+        ("message", json!("request served")),
+        ("level", json!("INFO")),
+        ("request_id", json!("phone-41")),
+        ("trace_id", json!("0af7651916cd43dd8448eb211c80319c")),
+        ("method", json!("GET")),
+        ("route", json!("/api/v2/users/me")),
+        ("version", json!("v2")),
+        ("status", json!(200)),
+        ("cold_start", json!(true)),
+        ("app_version", json!("5.2.1")),
+        ("bytes_after", json!(62)),
+    ] {
+        assert_eq!(first[name], value, "{name}");
+    }
+    let bytes = |line: &Value, name: &str| line[name].as_u64().unwrap();
+    assert!(first["duration_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{first}");
+    assert!(first["xray_trace_id"].as_str().is_some_and(|id| id.starts_with("Root=1-")), "{first}");
+    assert_eq!(bytes(first, "bytes_before"), bytes(second, "bytes_after"), "the whole view, whatever is asked for");
+    assert!(bytes(second, "bytes_wire") < bytes(second, "bytes_after"), "{second}");
+    assert_eq!(second["cold_start"], false);
+    let log = log.join("\n");
     for private in ["john@example.com", "John Doe", "Bearer", "eyJ", "local-development-only"] {
         assert!(!log.contains(private), "{private} is in the log:\n{log}");
     }
+}
+
+/// Metrics leave before the answer is handed over, since the environment may freeze for ever after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_lines_that_cloudwatch_reads() {
+    let database = demo_database().await;
+    let settings = [("METRICS_NAMESPACE", "Test"), ("RATE_LIMIT_FREE", "3")];
+    let process = spawn(BINARY.as_ref(), &database.endpoint(), settings).await;
+    let nobody = Request { user: None, ..me() };
+    let old = Request { target: "/api/v1/users/user-123".into(), ..me() };
+    let unknown = Request { target: "/api/v2/secret-path".into(), ..me() };
+    for request in [me(), me(), old.clone(), old, nobody, unknown] {
+        process.invoke(&Source::ApigwV2.event(&request), LIMIT).await.unwrap();
+    }
+    process.wait_for_log(LIMIT, |line| line.contains("\"_aws\"") && line.contains("\"none\"")).await.expect("the last");
+    let log = process.log();
+    let metrics = tests::emf::read(&log);
+    let dimensions = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let sum = |name: &str, pairs: &[(&str, &str)]| -> f64 {
+        metrics.get(&(name.to_owned(), dimensions(pairs))).into_iter().flatten().sum()
+    };
+    let of = |route, version, status| [("route", route), ("version", version), ("status", status)];
+    let me = of("/api/v2/users/me", "v2", "2xx");
+    let expected = [
+        ("Requests", &me[..], 2.0),
+        ("BytesAfterSlimming", &me, 124.0),
+        ("Requests", &of("/api/v1/users/{id}", "v1", "2xx"), 1.0),
+        ("Requests", &of("/api/v1/users/{id}", "v1", "4xx"), 1.0),
+        ("Requests", &of("/api/v2/users/me", "v2", "4xx"), 1.0),
+        ("Requests", &of("none", "v2", "4xx"), 1.0),
+        ("APIVersionUsage", &[("route", "/api/v1/users/{id}"), ("version", "v1")], 2.0),
+        ("APIVersionUsage", &[("route", "/api/v2/users/me"), ("version", "v2")], 3.0),
+        ("RateLimited", &[], 1.0),
+        ("ColdStarts", &[], 1.0),
+    ];
+    for (name, pairs, value) in expected {
+        assert!((sum(name, pairs) - value).abs() < f64::EPSILON, "{name} {pairs:?}: {metrics:?}");
+    }
+    let latencies = &metrics[&("Latency".to_owned(), dimensions(&me))];
+    assert!(latencies.len() == 2 && latencies.iter().all(|ms| *ms > 0.0), "{latencies:?}");
+    let known = ["route", "version", "status"];
+    for (name, dimensions) in metrics.keys() {
+        assert!(dimensions.keys().all(|dimension| known.contains(&dimension.as_str())), "{name}: {dimensions:?}");
+    }
+    assert!(log.iter().any(|line| line.contains("\"Namespace\":\"Test\"")));
 }

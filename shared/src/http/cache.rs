@@ -49,7 +49,7 @@ pub fn public<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> Metho
     mark(route, Cacheable::Publicly)
 }
 
-/// Lets a caller's own cache keep the answers of a route.
+/// Lets a caller's own cache keep the answers of a route, except those that have a `Cache-Control` already.
 pub fn private<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>) -> MethodRouter<S> {
     mark(route, Cacheable::Privately)
 }
@@ -67,7 +67,13 @@ fn mark<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>, cacheable: Cac
 /// Whether an answer will be one that shared caches may keep; such a one must say nothing about the caller.
 pub(super) fn will_be_shared(response: &Response, has_token: bool) -> bool {
     let kept = matches!(response.status(), StatusCode::OK | StatusCode::NOT_MODIFIED);
-    kept && !has_token && response.extensions().get::<Cacheable>() == Some(&Cacheable::Publicly)
+    kept && !has_token && cacheable(response) == Some(Cacheable::Publicly)
+}
+
+/// What the route allows, unless the handler has decided for this answer.
+fn cacheable(response: &Response) -> Option<Cacheable> {
+    let decided = response.headers().contains_key(CACHE_CONTROL);
+    response.extensions().get().copied().filter(|_| !decided)
 }
 
 impl Cacheable {
@@ -250,7 +256,7 @@ pub(super) async fn revalidate(request: Request, next: Next) -> Result<Response,
     let has_token = request.headers().contains_key(AUTHORIZATION);
     let conditions = Conditions::of(request.headers(), request.extensions().get().copied());
     let mut response = next.run(request).await;
-    let Some(cacheable) = response.extensions().get::<Cacheable>().copied() else { return Ok(response) };
+    let Some(cacheable) = cacheable(&response) else { return Ok(response) };
     match response.status() {
         StatusCode::NOT_MODIFIED => {
             cacheable.describe(response.headers_mut(), has_token);

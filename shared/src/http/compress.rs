@@ -20,6 +20,7 @@ use tower_http::{
     decompression::RequestDecompressionLayer,
 };
 
+use super::record::PlainSize;
 use crate::error::{ApiError, Code};
 
 /// Below this size an answer fits into one packet anyway, and a coding costs more than it saves.
@@ -128,7 +129,7 @@ fn weight(parameter: &str) -> Option<u16> {
 
 /// Marks an answer that keeps its bytes as they are, whatever the client accepts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Uncoded;
+pub(crate) struct Uncoded;
 
 /// What is coded: text of some length, or of any where the client refuses text as it is.
 #[derive(Clone, Copy, Debug)]
@@ -209,13 +210,16 @@ pub(super) fn add_vary(headers: &mut HeaderMap, name: &'static str) {
     headers.append(VARY, HeaderValue::from_static(name));
 }
 
-/// Inside of the coding: tells it what the client refuses, and caches what the answer depends on, coded or not.
+/// Inside of the coding: tells it what the client refuses, caches what the answer depends on, coded or not, and the log
+/// how long it was.
 pub(super) async fn tell(request: Request, next: Next) -> Response {
     let codings = request.extensions().get::<Codings>().copied();
     let mut response = next.run(request).await;
     if let Some(codings) = codings {
         response.extensions_mut().insert(codings);
     }
+    let size = response.body().size_hint().exact().unwrap_or_default();
+    response.extensions_mut().insert(PlainSize(size));
     if is_codable(response.headers(), response.extensions()) {
         add_vary(response.headers_mut(), "Accept-Encoding");
     }

@@ -2,8 +2,11 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use http::{HeaderMap, Uri};
+use axum::extract::FromRequestParts;
+use http::{HeaderMap, Uri, request::Parts};
 use uuid::Uuid;
+
+use crate::error::ApiError;
 
 /// When the platform ends the request, whatever state it is in. A runtime adapter puts it into the request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +23,28 @@ pub struct InvocationId(pub String);
 /// Marks a request that a front door handed over in a state that nothing can be read from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;
+
+/// When the answer must be there: the platform's deadline or the service's own, whichever comes first.
+///
+/// As an extractor, for handlers that divide their time.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends(pub Instant);
+
+impl<S: Sync> FromRequestParts<S> for Ends {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get().copied().ok_or_else(|| ApiError::internal("the request has no deadline"))
+    }
+}
+
+/// Marks the first request of a process. A runtime adapter puts it into the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ColdStart;
+
+/// The platform's id of the trace that the request belongs to. A runtime adapter puts it into the request's extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct XrayTrace(pub(crate) String);
 
 /// What a front door took off the path in front of what the service sees. A runtime adapter puts it into the request's
 /// extensions.

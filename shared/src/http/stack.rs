@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc, time::Instant};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -24,8 +24,9 @@ use super::{
     auth::{Auth, Identity},
     cache,
     compress::{self, Uncoded},
-    context::{Deadline, InvocationId, RequestContext, Unreadable},
+    context::{Deadline, Ends, InvocationId, RequestContext, Unreadable},
     limit::{self, Limiter},
+    record,
     versions::{self, Versions},
 };
 use crate::{
@@ -65,7 +66,7 @@ impl Stack {
     /// A layer that is added later stands further out. From the outside in:
     ///
     /// 1. `identify`: everything below logs and answers with the request's id.
-    /// 2. `log`: one line a request; outside all that can change status or size.
+    /// 2. `record`: one line of the log and one record of the metrics; outside all that can change status or size.
     /// 3. `common_headers`: on every answer, errors included.
     /// 4. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
     /// 5. `render_errors`: the only place that gives an error its body; outside all that can fail.
@@ -102,7 +103,7 @@ impl Stack {
             .layer(gzip)
             .layer(from_fn(compress::negotiate))
             .layer(from_fn(common_headers))
-            .layer(from_fn(log))
+            .layer(from_fn(record::record))
             .layer(from_fn(identify))
     }
 }
@@ -128,31 +129,6 @@ async fn identify(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
     response.extensions_mut().insert(context);
-    response
-}
-
-async fn log(request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let method = request.method().clone();
-    let context = request.extensions().get::<RequestContext>().cloned();
-    // The template, not the path: a path holds ids.
-    let route = request.extensions().get::<MatchedPath>().cloned();
-
-    let response = next.run(request).await;
-
-    let error = response.extensions().get::<ApiError>();
-    let status = response.status();
-    let request_id = context.as_ref().map_or("", RequestContext::request_id);
-    let version = context.as_ref().and_then(RequestContext::version).map_or("none", super::context::ApiVersion::as_str);
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let duration_ms = start.elapsed().as_secs_f64() * 1e3;
-    let code = error.map(|error| error.code().facts().name);
-    let cause = error.and_then(ApiError::causes);
-    if status.is_server_error() {
-        tracing::error!(request_id, %method, route, version, status = status.as_u16(), duration_ms, code, cause, "request failed");
-    } else {
-        tracing::info!(request_id, %method, route, version, status = status.as_u16(), duration_ms, code, "request served");
-    }
     response
 }
 
@@ -215,7 +191,9 @@ async fn refuse_unfit(request: Request, next: Next) -> Result<Response, ApiError
     if target > URI_LIMIT {
         return Err(ApiError::new(Code::UriTooLong, format!("The request target may have up to {URI_LIMIT} bytes.")));
     }
-    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    // A token has a limit of its own, and an answer.
+    let counted = request.headers().iter().filter(|(name, _)| *name != AUTHORIZATION);
+    let headers: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
     if headers > HEADERS_LIMIT {
         let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
         return Err(ApiError::new(Code::HeadersTooLarge, message));
@@ -225,7 +203,7 @@ async fn refuse_unfit(request: Request, next: Next) -> Result<Response, ApiError
 }
 
 /// Answers TIMEOUT ahead of the platform's own deadline, so that no front door makes up a body.
-async fn deadline(State(limits): State<Limits>, request: Request, next: Next) -> Result<Response, ApiError> {
+async fn deadline(State(limits): State<Limits>, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let budget = match request.extensions().get::<Deadline>() {
         Some(Deadline(at)) => {
             let left = at.saturating_duration_since(Instant::now());
@@ -233,6 +211,7 @@ async fn deadline(State(limits): State<Limits>, request: Request, next: Next) ->
         }
         None => limits.request,
     };
+    request.extensions_mut().insert(Ends(Instant::now() + budget));
     tokio::time::timeout(budget, next.run(request)).await.map_err(|_| ApiError::timeout())
 }
 

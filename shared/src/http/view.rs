@@ -1,5 +1,7 @@
 //! Answers with as much of a resource as the client asked for.
 
+use std::io;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use serde_json::Value;
 use super::{
     context::{ApiVersion, Version},
     page::Page,
+    record::WholeSize,
 };
 use crate::{
     error::ApiError,
@@ -66,7 +69,8 @@ impl ViewQuery {
 /// # Errors
 /// `INTERNAL` when the view cannot be written as JSON.
 pub fn one<T: Slim>(view: &T, selection: &Selection) -> Result<Response, ApiError> {
-    json(StatusCode::OK, &Slimmed::new(view, selection))
+    let response = json(StatusCode::OK, &Slimmed::new(view, selection))?;
+    measured(response, &Slimmed::new(view, &Selection::at(Level::Full)))
 }
 
 /// One resource as a JSON value, for the server's copy in a conflict.
@@ -89,8 +93,31 @@ pub fn page<T: Slim>(page: &Page<T>, selection: &Selection) -> Result<Response, 
         #[serde(skip_serializing_if = "Option::is_none")]
         next_cursor: Option<&'a str>,
     }
-    let body = Body { items: Slimmed::new(&page.items, selection), next_cursor: page.next_cursor.as_deref() };
-    json(StatusCode::OK, &body)
+    let next_cursor = page.next_cursor.as_deref();
+    let response = json(StatusCode::OK, &Body { items: Slimmed::new(&page.items, selection), next_cursor })?;
+    measured(response, &Body { items: Slimmed::new(&page.items, &Selection::at(Level::Full)), next_cursor })
+}
+
+/// Notes for the log how long the answer would be with everything in it.
+fn measured(mut response: Response, whole: &impl Serialize) -> Result<Response, ApiError> {
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, whole).map_err(ApiError::internal)?;
+    response.extensions_mut().insert(WholeSize(count.0));
+    Ok(response)
+}
+
+/// Counts bytes without keeping them.
+struct Count(u64);
+
+impl io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Any JSON answer.

@@ -15,7 +15,10 @@ use crate::{
     backend::aws::Aws,
     config::{Config, ConfigError, Env},
     http::{address::Locator, auth::Auth, limit::Limiter, stack::Stack},
-    telemetry,
+    telemetry::{
+        self,
+        metrics::{self, Embedded},
+    },
 };
 
 /// Everything that a route group may need to build its state, made once at the start.
@@ -75,12 +78,13 @@ impl App {
 pub async fn lambda(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> ExitCode {
     let run = async {
         let app = App::from_process().await?;
-        serve_lambda(app.service(routes(&app)?), app.config.base_path.clone()).await
+        let metrics = Embedded::install(&app.env)?;
+        serve_lambda(app.service(routes(&app)?), app.config.base_path.clone(), metrics).await
     };
     exit(run.await)
 }
 
-/// The main of a server: builds the app, then serves connections on `PORT` (8080) until `shutdown` resolves.
+/// The main of a server: builds the app, then serves connections on `PORT` (8080), metrics included, until `shutdown` resolves.
 ///
 /// A wrong setting, or a port that cannot be listened on, is one sentence on standard error and a failed exit.
 pub async fn server(
@@ -89,7 +93,7 @@ pub async fn server(
 ) -> ExitCode {
     let run = async {
         let app = App::from_process().await?;
-        let routes = routes(&app)?;
+        let routes = routes(&app)?.merge(metrics::prometheus()?);
         let port: u16 = app.env.parsed("PORT", 8080)?;
         let listener = TcpListener::bind(("0.0.0.0", port)).await;
         let listener = listener.map_err(|why| ConfigError::new("PORT", format!("is {port}: {why}")))?;

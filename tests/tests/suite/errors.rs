@@ -234,21 +234,6 @@ async fn the_whole_request_has_a_deadline() {
     check(&Row { name: "deadline", request, status: 504, code: "TIMEOUT", retry_after: Some(5) }, &answer);
 }
 
-/// A part of the home screen that fails is null and named; the rest is served.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_home_screen_survives_a_dead_part() {
-    let database = demo_database().await;
-    let server = Server::with(&database.endpoint(), [("ORDERS_TABLE", "no-such-table")], Router::new()).await;
-    let answer = server.get("/api/v2/home", Some("user-123")).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.body["complete"], false);
-    assert_eq!(answer.body["recentOrders"], Value::Null);
-    assert_eq!(answer.body["profile"]["name"], "John Doe");
-    assert_eq!(answer.body["featuredProducts"].as_array().unwrap().len(), 10);
-    let error = json!({ "recentOrders": { "code": "INTERNAL", "retryable": true, "retryAfter": 5 } });
-    assert_eq!(answer.body["errors"], error);
-}
-
 /// A store that answers every request with one error of the DynamoDB protocol.
 async fn refusing(kind: &'static str) -> String {
     let status = if kind == "InternalServerError" { 500 } else { 400 };

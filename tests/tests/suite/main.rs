@@ -6,6 +6,7 @@ mod auth;
 mod caching;
 mod coding;
 mod errors;
+mod home;
 mod house;
 mod limit;
 mod proxy;

@@ -29,7 +29,7 @@ use super::{
     cache,
     context::ClientAddr,
 };
-use crate::{config::RateLimit, error::ApiError};
+use crate::{config::RateLimit, error::ApiError, telemetry::metrics};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -135,7 +135,7 @@ impl Limiter {
                 return Err(error);
             }
         }
-        metrics::counter!("RateLimitDegraded").increment(1);
+        metrics::rate_limit_degraded();
         let now = Moment::now();
         let reset = retry_after(now.left());
         Ok(if self.0.memory.admit_unchecked(&subject.key, now, subject.limit) {

@@ -9,7 +9,10 @@ mod response;
 use std::{
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::Router;
@@ -21,17 +24,25 @@ use lambda_http::{
 };
 use tower::ServiceExt;
 
-use crate::http::context::Unreadable;
+use crate::{
+    http::context::{ColdStart, Unreadable},
+    telemetry::metrics::Embedded,
+};
 
-/// Serves invocations until the platform ends the process.
+/// Serves invocations until the platform ends the process. Metrics are written after each.
 ///
 /// # Errors
 /// When the runtime API does not answer.
-pub async fn serve(service: Router, base_path: Option<String>) -> Result<(), Error> {
+pub async fn serve(service: Router, base_path: Option<String>, metrics: Embedded) -> Result<(), Error> {
     let base_path: Option<Arc<str>> = base_path.map(Into::into);
+    let cold = Arc::new(AtomicBool::new(true));
     let answer = |readable: bool| {
-        let (service, base_path) = (service.clone(), base_path.clone());
-        Adapter::from(service_fn(move |event| handle(service.clone(), base_path.clone(), event, readable)))
+        let (service, base_path, cold) = (service.clone(), base_path.clone(), Arc::clone(&cold));
+        Adapter::from(service_fn(move |event| {
+            let answer =
+                handle(service.clone(), base_path.clone(), event, readable, cold.swap(false, Ordering::Relaxed));
+            async move { answer.await.inspect(|_| metrics.flush()) }
+        }))
     };
     let (mut readable, mut unreadable) = (answer(true), answer(false));
     let invoke = service_fn(move |LambdaEvent { payload, context }: LambdaEvent<LambdaRequest>| {
@@ -49,10 +60,14 @@ async fn handle(
     base_path: Option<Arc<str>>,
     event: lambda_http::Request,
     readable: bool,
+    cold: bool,
 ) -> Result<Response<Body>, Infallible> {
     let mut request = request::from_event(event, base_path.as_deref());
     if !readable {
         request.extensions_mut().insert(Unreadable);
+    }
+    if cold {
+        request.extensions_mut().insert(ColdStart);
     }
     let response = match service.oneshot(request).await {
         Ok(response) => response,

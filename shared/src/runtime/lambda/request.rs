@@ -20,7 +20,7 @@ use lambda_http::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::http::context::{ClientAddr, Deadline, InvocationId, PathPrefix};
+use crate::http::context::{ClientAddr, Deadline, InvocationId, PathPrefix, XrayTrace};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -82,6 +82,9 @@ pub(super) fn from_event(event: lambda_http::Request, base_path: Option<&str>) -
             parts.extensions.insert(deadline);
         }
         parts.extensions.insert(InvocationId(context.request_id));
+        if let Some(id) = context.xray_trace_id {
+            parts.extensions.insert(XrayTrace(id));
+        }
     }
     if !prefix.is_empty() {
         parts.extensions.insert(PathPrefix(prefix));

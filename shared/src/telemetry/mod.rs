@@ -1,4 +1,6 @@
-//! Structured logs: one JSON object a line on standard output.
+//! Structured logs, one JSON object a line on standard output, and [`metrics`].
+
+pub mod metrics;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
