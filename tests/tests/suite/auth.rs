@@ -1,6 +1,7 @@
 //! Tokens: which are accepted, which are refused, and with what answer.
 
 use axum::Router;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::{Value, json};
 use tests::{
@@ -113,6 +114,128 @@ async fn headers_and_signatures_are_all_checked() {
     }
     for scheme in ["Bearer", "bearer", "BEARER"] {
         assert_eq!(outcome(&with_header(&server, &format!("{scheme} {good}")).await), "OK", "{scheme}");
+    }
+}
+
+/// A token of these parts as they are, signed with the right secret unless a signature is given.
+fn raw_token(header: &str, claims: &str, signature: Option<&str>) -> String {
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    let signed = format!("{}.{}", part(header), part(claims));
+    let signature = signature.map_or_else(
+        || {
+            let key = EncodingKey::from_secret(dev::settings::value("JWT_SECRET").as_bytes());
+            jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).unwrap()
+        },
+        str::to_owned,
+    );
+    format!("{signed}.{signature}")
+}
+
+/// What attackers are known to try (RFC 8725, section 2). Each is a 401 that takes no longer than any other request.
+#[tokio::test(flavor = "multi_thread")]
+async fn known_attacks_are_all_refused_and_none_is_slow() {
+    let database = demo_database().await;
+    let server = Server::on(&database.endpoint()).await;
+    let plain = claims(&json!({})).to_string();
+    let hs256 = r#"{"alg":"HS256","typ":"JWT"}"#;
+    assert_eq!(outcome(&with_token(&server, &raw_token(hs256, &plain, None)).await), "OK", "the tool itself works");
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let lure = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+
+    let mut attacks: Vec<(String, String)> = Vec::new();
+    for alg in ["none", "None", "NONE", "nOnE", "", "HS384", "HS512", "RS256", "ES256", "PS256", "EdDSA", "hs256"] {
+        let header = json!({ "alg": alg, "typ": "JWT" }).to_string();
+        attacks.push((format!("alg {alg}"), raw_token(&header, &plain, None)));
+        attacks.push((format!("alg {alg}, not signed"), raw_token(&header, &plain, Some(""))));
+    }
+    let headers = [
+        ("no alg", json!({ "typ": "JWT" })),
+        ("crit", json!({ "alg": "HS256", "crit": ["exp"] })),
+        ("unknown crit", json!({ "alg": "HS256", "crit": ["x"], "x": 1 })),
+        ("b64", json!({ "alg": "HS256", "b64": false })),
+        ("b64 in crit", json!({ "alg": "HS256", "b64": false, "crit": ["b64"] })),
+    ];
+    attacks.extend(headers.map(|(name, header)| (name.to_owned(), raw_token(&header.to_string(), &plain, None))));
+    // Keys that the token brings along or points to, with what it would be signed with.
+    let nothing = EncodingKey::from_secret(b"");
+    let own = EncodingKey::from_secret(b"a secret of the attacker that is long enough to be one");
+    let jwk = json!({ "kty": "oct", "k": BASE64_URL_SAFE_NO_PAD.encode("a secret of the attacker that is long enough to be one") });
+    for (name, header, key) in [
+        ("kid to an empty file", json!({ "alg": "HS256", "kid": "../../../../dev/null" }), &nothing),
+        ("kid as a query", json!({ "alg": "HS256", "kid": "' UNION SELECT 'x" }), &own),
+        ("kid as a command", json!({ "alg": "HS256", "kid": "x; sleep 5" }), &own),
+        ("an embedded key", json!({ "alg": "HS256", "jwk": jwk }), &own),
+        ("a key set elsewhere", json!({ "alg": "HS256", "jku": lure }), &own),
+        ("a certificate elsewhere", json!({ "alg": "HS256", "x5u": lure }), &own),
+    ] {
+        let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+        let signed = format!("{}.{}", part(&header.to_string()), part(&plain));
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), key, Algorithm::HS256).unwrap();
+        attacks.push((name.to_owned(), format!("{signed}.{signature}")));
+    }
+    let good = raw_token(hs256, &plain, None);
+    let (head, rest) = good.split_once('.').unwrap();
+    let (body, signature) = rest.split_once('.').unwrap();
+    let premium = BASE64_URL_SAFE_NO_PAD.encode(claims(&json!({ "plan": "premium" })).to_string());
+    let foreign = BASE64_URL_SAFE_NO_PAD.encode(claims(&json!({ "sub": "user-7" })).to_string());
+    let twice = plain.replacen('{', r#"{"sub":"user-7","#, 1);
+    attacks.extend(
+        [
+            ("one segment", head.to_owned()),
+            ("two segments", format!("{head}.{body}")),
+            ("four segments", format!("{good}.{signature}")),
+            ("five segments", format!("{head}.{body}.{signature}.{body}.{signature}")),
+            ("an empty signature", format!("{head}.{body}.")),
+            ("half a signature", format!("{head}.{body}.{}", &signature[..20])),
+            ("a forged plan", format!("{head}.{premium}.{signature}")),
+            ("a forged user", format!("{head}.{foreign}.{signature}")),
+            ("a claim twice", raw_token(hs256, &twice, None)),
+            ("no JSON in it", raw_token(hs256, "not JSON", None)),
+            ("a list of claims", raw_token(hs256, &format!("[{plain}]"), None)),
+            ("100 KB", format!("{head}.{}.{signature}", "A".repeat(100_000))),
+        ]
+        .map(|(name, token)| (name.to_owned(), token)),
+    );
+    for (name, token) in attacks {
+        let asked = std::time::Instant::now();
+        let answer = with_token(&server, &token).await;
+        assert_eq!(outcome(&answer), "UNAUTHENTICATED", "{name}");
+        assert!(answer.headers["ratelimit-policy"].starts_with("\"address\""), "{name}: a forged token names nobody");
+        assert!(asked.elapsed() < std::time::Duration::from_secs(2), "{name}: {:?}", asked.elapsed());
+    }
+    let nobody_came = tokio::time::timeout(std::time::Duration::from_millis(100), listener.accept()).await;
+    assert!(nobody_came.is_err(), "a token makes nobody fetch anything");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tokens_are_none() {
+    let database = demo_database().await;
+    let server = Server::on(&database.endpoint()).await;
+    let good = dev::token::sign(&claims(&json!({})));
+    let request = reqwest::Client::new().get(format!("http://{}/api/v2/users/me", server.address()));
+    let answer = request.bearer_auth(&good).bearer_auth(&good).send().await.unwrap();
+    assert_eq!(answer.status(), 401);
+}
+
+/// The public key as an HMAC secret: the confusion of RS256 with HS256.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_key_is_no_shared_secret() {
+    let rsa = EncodingKey::from_rsa_der(include_bytes!("../../keys/rs256.der"));
+    let mut jwk = Jwk::from_encoding_key(&rsa, Algorithm::RS256).unwrap();
+    jwk.common.key_id = Some("one".into());
+    let jwk = json!(jwk);
+    let modulus = jwk["n"].as_str().unwrap().to_owned();
+    let url = provider(std::sync::Arc::new(std::sync::Mutex::new(json!({ "keys": [jwk] })))).await;
+    let database = demo_database().await;
+    let settings = [("JWT_SECRET", ""), ("JWT_JWKS_URL", &url), ("JWT_ALGORITHM", "RS256")];
+    let server = Server::with(&database.endpoint(), settings, Router::new()).await;
+    let header = |algorithm| Header { kid: Some("one".into()), ..Header::new(algorithm) };
+    let good = encode(&header(Algorithm::RS256), &claims(&json!({})), &rsa).unwrap();
+    assert_eq!(outcome(&with_token(&server, &good).await), "OK");
+    let raw = BASE64_URL_SAFE_NO_PAD.decode(&modulus).unwrap();
+    for key in [modulus.as_bytes(), &raw, jwk.to_string().as_bytes()] {
+        let confused = encode(&header(Algorithm::HS256), &claims(&json!({})), &EncodingKey::from_secret(key)).unwrap();
+        assert_eq!(outcome(&with_token(&server, &confused).await), "UNAUTHENTICATED");
     }
 }
 

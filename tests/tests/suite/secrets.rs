@@ -111,6 +111,41 @@ async fn a_rotation_is_noticed_by_the_first_new_token() {
     assert_eq!(manager.calls.load(Ordering::SeqCst), calls, "forged tokens cause no fetches");
 }
 
+/// A rotation while tokens of both values come in without a pause: not one that is valid is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_under_load_refuses_nobody() {
+    let manager = Manager::default();
+    manager.set(json!({ "AWSCURRENT": OLD }));
+    let auth = auth(&manager).await;
+    let rotated = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(1500);
+    let callers = (0..8).map(|caller| {
+        let (auth, rotated) = (auth.clone(), Arc::clone(&rotated));
+        tokio::spawn(async move {
+            let (mut verified, mut refused) = (0, Vec::new());
+            while std::time::Instant::now() < end {
+                let newest = rotated.load(Ordering::SeqCst) && (verified + caller) % 2 == 0;
+                match verify(&auth, if newest { NEW } else { OLD }).await {
+                    "ok" => verified += 1,
+                    code => refused.push(code),
+                }
+            }
+            (verified, refused)
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    manager.set(json!({ "AWSCURRENT": NEW, "AWSPREVIOUS": OLD }));
+    rotated.store(true, Ordering::SeqCst);
+    let mut total = 0;
+    for caller in callers {
+        let (verified, refused) = caller.await.unwrap();
+        assert_eq!(refused, Vec::<&str>::new());
+        total += verified;
+    }
+    assert!(total > 100, "{total} tokens");
+}
+
 #[tokio::test]
 async fn the_last_value_serves_while_the_manager_is_down() {
     let manager = Manager::default();
