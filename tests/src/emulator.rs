@@ -14,6 +14,8 @@ pub struct Store {
     pub endpoint: String,
     /// A fresh table with the keys `pk` and `sk`.
     pub table: String,
+    /// A fresh table of request counters.
+    pub counters: String,
     _embedded: Option<Database>,
 }
 
@@ -45,7 +47,9 @@ async fn on(endpoint: &str, table: String, embedded: Option<Database>) -> Store 
     let env: Env = dev::settings::pairs().collect();
     let aws = Aws::local(endpoint, Config::from_env(&env).expect("good settings").limits).expect("good settings");
     tables::create_one(&aws.dynamodb, &table, &["pk", "sk"], &[("byColour", "colour")]).await.expect("a new table");
-    Store { aws, endpoint: endpoint.to_owned(), table, _embedded: embedded }
+    let counters = format!("{table}-counters");
+    tables::create_one(&aws.dynamodb, &counters, &["pk"], &[]).await.expect("a new table");
+    Store { aws, endpoint: endpoint.to_owned(), table, counters, _embedded: embedded }
 }
 
 /// Declares a test twice: on the embedded server and on the independent one.

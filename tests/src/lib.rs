@@ -10,8 +10,8 @@
 pub mod case;
 pub mod coding;
 pub mod door;
-pub mod emulator;
 pub mod emf;
+pub mod emulator;
 pub mod event;
 pub mod golden;
 pub mod server;

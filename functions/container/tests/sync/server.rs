@@ -7,7 +7,7 @@ use std::{
 };
 
 use dev::{demo, settings};
-use tests::emulator::Store;
+use tests::{emulator::Store, server::SETTINGS};
 use tokio::process::{Child, Command};
 
 use crate::{
@@ -94,6 +94,8 @@ fn spawn(store: &Store, port: u16) -> Child {
         .env("AWS_ENDPOINT_URL_DYNAMODB", &store.endpoint)
         .env("ORDERS_TABLE", &store.table)
         .env("PRODUCTS_TABLE", &store.table)
+        .env("RATE_LIMIT_TABLE", &store.counters)
+        .envs(SETTINGS)
         .env("LOG_LEVEL", "error")
         .env("PORT", port.to_string())
         .stdout(Stdio::null())
