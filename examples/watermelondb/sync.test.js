@@ -1,0 +1,4 @@
+import { scenarios } from '../testing/scenarios.js';
+import { openDevice } from './device.js';
+
+scenarios('watermelondb', openDevice);
