@@ -14,6 +14,7 @@ test('what has been stored is fetched at once, with its version and price', { ti
     push: async (edits) => edits.map((edit) => sent.push(edit) && { id: edit.id, status: 201, item: stored }),
   };
   const device = await openDevice(bff, { name: 'alone', user: 'u' });
+  await device.sync();
   await device.create('o', { items: [] });
   while ((await device.get('o')).version === 0) await sleep(5);
   assert.deepEqual((await device.get('o')).total, stored.total);
