@@ -39,7 +39,7 @@ export async function syncOrders(database, bff, { refused = console.warn } = {})
     const { items, token, full } = await bff.changes(stored?.token);
     const newest = [...new Map([...copies, ...items].map((item) => [item.id, item])).values()];
     // Where a deletion was refused, what is left of the row makes room for the order that comes back.
-    await database.adapter.destroyDeletedRecords(TABLE, undeleted);
+    if (undeleted.length > 0) await database.adapter.destroyDeletedRecords(TABLE, undeleted);
     [copies, undeleted] = [[], []];
     return {
       changes: {
