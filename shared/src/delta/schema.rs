@@ -41,17 +41,22 @@ impl Retention {
     /// The store deletes what is past its time within some days, in no order; so an item lives longer than it is read.
     const SLACK: Duration = Duration::from_hours(7 * 24);
 
+    /// A full sync replays the last minute and more of the log, so that has to be there.
+    const LEAST: Duration = Duration::from_secs(70);
+
     /// Reads `SYNC_RETENTION_SECONDS`; 90 days when it is not set, so that a client that was away for a season still
     /// gets a delta.
     ///
     /// # Errors
-    /// When the value is not a whole number from 1.
+    /// When the value is not a whole number from 70.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let name = "SYNC_RETENTION_SECONDS";
-        match env.parsed(name, Self::default().0.as_secs())? {
-            0 => Err(ConfigError::new(name, "is 0; it must be at least 1 (seconds)")),
-            seconds => Ok(Self(Duration::from_secs(seconds))),
+        let time = Duration::from_secs(env.parsed(name, Self::default().0.as_secs())?);
+        if time < Self::LEAST {
+            let (given, least) = (time.as_secs(), Self::LEAST.as_secs());
+            return Err(ConfigError::new(name, format!("is {given}; it must be at least {least} (seconds)")));
         }
+        Ok(Self(time))
     }
 
     /// Keeps the log for this long.
@@ -315,4 +320,19 @@ pub fn initial_items<E: Entity>(
     }
     items.push(Head { seq, epoch: epoch.to_owned(), at }.item(scope));
     Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_reaches_back_further_than_a_full_sync_replays() {
+        let read = |seconds: &str| Retention::from_env(&[("SYNC_RETENTION_SECONDS", seconds)].into_iter().collect());
+        assert_eq!(read("").expect("the default"), Retention::of(Duration::from_hours(90 * 24)));
+        assert_eq!(read("70").expect("the least"), Retention::of(Duration::from_secs(70)));
+        for bad in ["0", "69", "-1", "x"] {
+            assert!(read(bad).expect_err(bad).to_string().starts_with("SYNC_RETENTION_SECONDS is "), "{bad}");
+        }
+    }
 }

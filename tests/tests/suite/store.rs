@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use shared::{
     ApiError, Code, Id,
-    delta::{Change, ChangeLog, Effect, Entity, Index, Once, Outcome, Record, Verdict, judge},
+    delta::{Change, ChangeLog, Effect, Entity, Index, Mutation, Once, Outcome, Record, Verdict, judge},
     http::{page::PageQuery, precondition::State},
 };
 
@@ -91,6 +91,7 @@ on_every_store!(
     writers_of_one_scope_leave_a_gapless_log,
     of_writers_with_one_base_one_wins,
     a_broken_log_is_a_fault_and_not_a_reason_to_wait,
+    two_batches_at_once_are_one_after_the_other,
     a_key_makes_one_row_however_often_and_at_once,
     pages_hold_every_live_row_once,
     an_index_has_only_the_rows_with_its_attribute,
@@ -293,4 +294,32 @@ async fn a_key_makes_one_row_however_often_and_at_once(store: Store) {
     let again = create(paints.clone(), "again".into(), once.clone()).await.unwrap();
     assert_eq!(again.effect, Effect::Created);
     assert_eq!(create(paints, "more".into(), once).await.unwrap().record, again.record);
+}
+
+/// Both name the same rows, each twice, and are as large as a batch may be: no write is lost, none is applied twice.
+async fn two_batches_at_once_are_one_after_the_other(store: Store) {
+    let paints = store.paints();
+    let batch = |by: &'static str| {
+        let paints = paints.clone();
+        async move {
+            let mutation = |n: usize| {
+                let content = paint(&format!("{by} {n}"), None);
+                let decision = move |_: Option<&Record<Paint>>| Ok::<_, ApiError>(Change::Put(content.clone()));
+                Mutation { id: id(&format!("p{}", n % 24)), mutation_id: None, decision }
+            };
+            let mut batch: Vec<_> = (0..48).map(mutation).collect();
+            paints.write_batch(SCOPE, &mut batch, true).await.unwrap()
+        }
+    };
+    let (one, two) = tokio::join!(batch("one"), batch("two"));
+    for outcomes in [&one, &two] {
+        let seqs: Vec<u64> = outcomes.iter().map(|o| o.as_ref().unwrap().record.as_ref().unwrap().seq).collect();
+        assert_eq!(seqs, (seqs[0]..seqs[0] + 48).collect::<Vec<_>>(), "nothing comes between");
+    }
+    let log = store.log().await;
+    assert_eq!(log.iter().map(|entry| entry.0).collect::<Vec<_>>(), (1..=96).collect::<Vec<_>>());
+    for n in 0..24 {
+        let versions: Vec<u64> = log.iter().filter(|entry| entry.1 == format!("p{n}")).map(|entry| entry.2).collect();
+        assert_eq!(versions, [1, 2, 3, 4]);
+    }
 }
