@@ -38,6 +38,10 @@ impl<S: Sync> FromRequestParts<S> for Ends {
     }
 }
 
+/// The longest body that the front door takes, in bytes. A runtime adapter puts it into the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseLimit(pub u64);
+
 /// Marks the first request of a process. A runtime adapter puts it into the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ColdStart;

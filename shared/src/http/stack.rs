@@ -4,6 +4,7 @@ use std::{any::Any, sync::Arc, time::Instant};
 
 use axum::{
     Router,
+    body::HttpBody,
     extract::{DefaultBodyLimit, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -24,7 +25,7 @@ use super::{
     auth::{Auth, Identity},
     cache,
     compress::{self, Uncoded},
-    context::{Deadline, Ends, InvocationId, RequestContext, Unreadable},
+    context::{Deadline, Ends, InvocationId, RequestContext, ResponseLimit, Unreadable},
     limit::{self, Limiter},
     record,
     versions::{self, Versions},
@@ -73,11 +74,12 @@ impl Stack {
     /// 6. `announce`: the end of a version is said on errors too, and refuses before any work is done.
     /// 7. panic: becomes an error like any other; inside 5 so that it gets a body.
     /// 8. `revalidate`: needs the representation before it is coded, and may refuse.
-    /// 9. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
-    /// 10. `deadline`: bounds all that waits for something.
-    /// 11. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
-    /// 12. `enforce`: the rate limit, which needs 11, and runs beside the handler of a read.
-    /// 13. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
+    /// 9. `refuse_oversized`: an answer that the front door would turn into a 502 of its own.
+    /// 10. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
+    /// 11. `deadline`: bounds all that waits for something.
+    /// 12. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
+    /// 13. `enforce`: the rate limit, which needs 11, and runs beside the handler of a read.
+    /// 14. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     pub fn wrap(self, routes: Router) -> Router {
         let [br, zstd, gzip] = compress::layers();
         Router::new()
@@ -93,6 +95,7 @@ impl Stack {
             .layer(from_fn_with_state(self.locator, address::locate))
             .layer(from_fn_with_state(self.limits, deadline))
             .layer(from_fn(refuse_unfit))
+            .layer(from_fn(refuse_oversized))
             .layer(from_fn(cache::revalidate))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn_with_state(self.versions, versions::announce))
@@ -200,6 +203,17 @@ async fn refuse_unfit(request: Request, next: Next) -> Result<Response, ApiError
     }
     compress::check(&request)?;
     Ok(next.run(request).await)
+}
+
+async fn refuse_oversized(request: Request, next: Next) -> Result<Response, ApiError> {
+    let limit = request.extensions().get().map(|ResponseLimit(bytes)| *bytes);
+    let response = next.run(request).await;
+    match limit {
+        Some(limit) if response.body().size_hint().lower() > limit => {
+            Err(ApiError::internal(format!("the answer has more than the {limit} bytes that the front door takes")))
+        }
+        _ => Ok(response),
+    }
 }
 
 /// Answers TIMEOUT ahead of the platform's own deadline, so that no front door makes up a body.

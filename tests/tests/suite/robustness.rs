@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use axum::{Router, body::Body};
+use http::Request;
+use shared::http::context::ResponseLimit;
 use tests::server::{Server, demo_database};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
+use tower::ServiceExt;
 
 /// Sends bytes, closes the sending half, and reads what comes back.
 async fn exchange(server: &Server, bytes: &[u8]) -> String {
@@ -45,6 +49,27 @@ async fn no_request_ends_the_process() {
     for bytes in nasty {
         exchange(&server, &bytes).await;
         assert_eq!(server.get("/health", None).await.status, 200, "{}", String::from_utf8_lossy(&bytes));
+    }
+}
+
+/// An answer that the front door would turn into a 502 of its own is an error of the model.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_never_larger_than_the_front_door_takes() {
+    let database = demo_database().await;
+    let app = dev::app::on(&database.endpoint()).unwrap();
+    let long = || async { "x".repeat(100_000) };
+    let service = app.service(Router::new().route("/long", axum::routing::get(long)));
+    for (limit, status) in [(None, 200), (Some(100_000), 200), (Some(99_999), 500)] {
+        let mut request = Request::get("/long").body(Body::empty()).unwrap();
+        if let Some(limit) = limit {
+            request.extensions_mut().insert(ResponseLimit(limit));
+        }
+        let answer = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{limit:?}");
+        if status == 500 {
+            let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap()["code"], "INTERNAL");
+        }
     }
 }
 

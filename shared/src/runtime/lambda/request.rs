@@ -20,7 +20,7 @@ use lambda_http::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::http::context::{ClientAddr, Deadline, InvocationId, PathPrefix, XrayTrace};
+use crate::http::context::{ClientAddr, Deadline, InvocationId, PathPrefix, ResponseLimit, XrayTrace};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -72,6 +72,7 @@ fn tame_headers(single: &mut HeaderMap, multi: &mut HeaderMap) {
 pub(super) fn from_event(event: lambda_http::Request, base_path: Option<&str>) -> Request<AxumBody> {
     let (uri, prefix) = uri(&event, base_path);
     let client = client_addr(&event);
+    let limit = response_limit(&event);
     let context = event.lambda_context_ref().cloned();
     let (mut parts, body) = event.into_parts();
     parts.uri = uri;
@@ -86,6 +87,7 @@ pub(super) fn from_event(event: lambda_http::Request, base_path: Option<&str>) -
             parts.extensions.insert(XrayTrace(id));
         }
     }
+    parts.extensions.insert(limit);
     if !prefix.is_empty() {
         parts.extensions.insert(PathPrefix(prefix));
     }
@@ -144,6 +146,15 @@ fn client_addr(event: &lambda_http::Request) -> Option<IpAddr> {
         RequestContext::Alb(_) => rightmost(event.headers().get_all("x-forwarded-for").iter().next_back()?),
         _ => None,
     }
+}
+
+/// What a front door takes from a function, less a third in case the body goes as base64, and room for the headers.
+fn response_limit(event: &lambda_http::Request) -> ResponseLimit {
+    let bytes = match event.request_context_ref() {
+        Some(RequestContext::Alb(_)) => 1024 * 1024,
+        _ => 6 * 1024 * 1024,
+    };
+    ResponseLimit(bytes / 4 * 3 - 32 * 1024)
 }
 
 fn rightmost(forwarded: &HeaderValue) -> Option<IpAddr> {
