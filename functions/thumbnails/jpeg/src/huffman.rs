@@ -213,6 +213,7 @@ fn advance(symbol: u32) -> u32 {
 }
 
 /// A table whose entries are made from their places; an entry that cannot be made is zero.
+#[allow(clippy::unnecessary_box_returns, reason = "tables are large, and live on the heap")]
 fn table<T: Copy + Default, const N: usize>(entry: impl Fn(usize) -> Option<T>) -> Box<[T; N]> {
     let mut table = Box::new([T::default(); N]);
     for (pattern, slot) in table.iter_mut().enumerate() {

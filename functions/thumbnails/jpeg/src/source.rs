@@ -141,7 +141,7 @@ impl Bits {
             self.buffer |= u64::from_be_bytes(*bytes) >> self.count;
         }
         self.position += ((63 - self.count) >> 3) as usize;
-        self.count |= 56;
+        self.count |= 0b11_1000;
     }
 
     /// Bits that can be taken before the next refill.
@@ -209,10 +209,14 @@ fn copy_run(from: &[u8], to: &mut [u8]) -> usize {
 /// The place of the first 0xFF.
 #[inline]
 fn first_ff(bytes: &[u8; 16]) -> Option<usize> {
-    if !bytes.iter().fold(false, |found, byte| found | (*byte == 0xFF)) {
-        return None;
-    }
-    bytes.iter().position(|byte| *byte == 0xFF)
+    // Counting them all takes a few vector instructions, and most often there is none.
+    (ff_count(bytes) > 0).then(|| bytes.iter().position(|byte| *byte == 0xFF))?
+}
+
+/// How many bytes are 0xFF.
+#[inline(always)]
+fn ff_count(bytes: &[u8; 16]) -> u8 {
+    bytes.iter().map(|byte| u8::from(*byte == 0xFF)).sum()
 }
 
 /// The place of the next marker at or after `from`: an 0xFF that neither stuffing nor a fill byte follows. The end of
@@ -220,11 +224,7 @@ fn first_ff(bytes: &[u8; 16]) -> Option<usize> {
 pub(crate) fn find_marker(data: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(rest) = data.get(at..) {
-        let mut chunks = rest.chunks_exact(16);
-        let clear = chunks
-            .by_ref()
-            .take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | (*byte == 0xFF)))
-            .count();
+        let clear = rest.as_chunks::<16>().0.iter().take_while(|chunk| ff_count(chunk) == 0).count();
         at += clear * 16;
         match data[at..].iter().position(|byte| *byte == 0xFF) {
             Some(offset) => at += offset,
