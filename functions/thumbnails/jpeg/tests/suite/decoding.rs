@@ -1,0 +1,160 @@
+//! Every arrangement of a picture gives the samples that the standard defines.
+
+use thumbnails_jpeg::{Header, Limits, Planes, Scale};
+
+use crate::support::{
+    encoder::{Layout, Picture},
+    reference,
+};
+
+pub const SCALES: [Scale; 4] = [Scale::Eighth, Scale::Quarter, Scale::Half, Scale::Full];
+
+/// The samplings of photos, those that few programs write, one, four and odd ones.
+const SAMPLINGS: [&[(usize, usize)]; 15] = [
+    &[(1, 1)],
+    &[(2, 2)],
+    &[(3, 1)],
+    &[(1, 1), (1, 1), (1, 1)],
+    &[(2, 1), (1, 1), (1, 1)],
+    &[(2, 2), (1, 1), (1, 1)],
+    &[(1, 2), (1, 1), (1, 1)],
+    &[(4, 1), (1, 1), (1, 1)],
+    &[(4, 2), (1, 1), (1, 1)],
+    &[(1, 4), (1, 1), (1, 2)],
+    &[(2, 2), (2, 1), (1, 2)],
+    &[(1, 1), (2, 2), (2, 2)],
+    &[(3, 2), (1, 1), (2, 1)],
+    &[(1, 1), (1, 1), (1, 1), (1, 1)],
+    &[(2, 2), (1, 1), (1, 1), (2, 2)],
+];
+
+/// Sizes around the edges of blocks and MCUs.
+const SIZES: [(usize, usize); 5] = [(1, 1), (16, 8), (33, 47), (63, 64), (130, 75)];
+
+fn decode(data: &[u8], scale: Scale) -> Planes {
+    let header = Header::read(data, &Limits::default()).expect("a header");
+    header.decode(scale, 0..u32::MAX, || false).expect("planes")
+}
+
+#[track_caller]
+fn check(picture: &Picture, layout: &Layout, what: &str) {
+    let data = picture.encode(layout);
+    for scale in SCALES {
+        let got = decode(&data, scale);
+        assert!(!got.damaged, "{what}, {scale:?}: damaged");
+        assert_eq!(got.planes.len(), picture.components.len());
+        for (i, (plane, component)) in got.planes.iter().zip(&picture.components).enumerate() {
+            let want = reference::plane(picture, component, scale);
+            let size = (plane.width as usize, plane.height as usize);
+            assert_eq!(size, (want.width, want.height), "{what}, {scale:?}, component {i}");
+            assert_eq!((plane.data.len(), plane.first_row), (want.width * want.height, 0));
+            for (at, sample) in plane.data.iter().enumerate() {
+                let (x, y) = (at % want.width, at / want.width);
+                let off = (f64::from(*sample) - want.at(x, y)).abs();
+                assert!(off < 0.51, "{what}, {scale:?}, component {i} at {x}, {y}: {sample} for {}", want.at(x, y));
+            }
+        }
+    }
+}
+
+/// Each sampling at each size, arranged by `layout`.
+fn check_all(layout: impl Fn(&Picture) -> Layout) {
+    for (i, sampling) in SAMPLINGS.iter().enumerate() {
+        for (width, height) in SIZES {
+            let picture = Picture::random(width, height, sampling, 1 + i as u64);
+            check(&picture, &layout(&picture), &format!("{sampling:?}, {width} x {height}"));
+        }
+    }
+}
+
+#[test]
+fn baseline() {
+    check_all(Picture::baseline);
+}
+
+#[test]
+fn non_interleaved() {
+    check_all(Picture::non_interleaved);
+}
+
+#[test]
+fn partially_interleaved() {
+    for sampling in SAMPLINGS.iter().filter(|sampling| sampling.len() > 2) {
+        let picture = Picture::random(130, 75, sampling, 20);
+        let mut layout = picture.non_interleaved();
+        let last = layout.scans.remove(2);
+        layout.scans[1].components.extend(last.components);
+        check(&picture, &layout, &format!("{sampling:?}"));
+    }
+}
+
+#[test]
+fn progressive() {
+    check_all(Picture::progressive);
+}
+
+#[test]
+fn progressive_without_refinement() {
+    check_all(|picture| {
+        let mut layout = picture.progressive();
+        layout.scans.retain(|scan| scan.high == 0);
+        layout.scans.iter_mut().for_each(|scan| scan.low = 0);
+        layout
+    });
+}
+
+#[test]
+fn restart_markers() {
+    for restart_interval in [1, 2, 3, 7, 50, 1000] {
+        check_all(|picture| Layout { restart_interval, ..picture.baseline() });
+    }
+    for restart_interval in [1, 5, 60] {
+        check_all(|picture| Layout { restart_interval, ..picture.non_interleaved() });
+        check_all(|picture| Layout { restart_interval, ..picture.progressive() });
+    }
+}
+
+#[test]
+fn rows_are_those_of_the_whole_picture() {
+    for sampling in SAMPLINGS {
+        let picture = Picture::random(90, 140, sampling, 30);
+        let restarts = Layout { restart_interval: 2, ..picture.baseline() };
+        for layout in [picture.baseline(), restarts, picture.non_interleaved(), picture.progressive()] {
+            let data = picture.encode(&layout);
+            let header = Header::read(&data, &Limits::default()).expect("a header");
+            for scale in SCALES {
+                let whole = decode(&data, scale);
+                let height = whole.height;
+                for rows in [0..1, 0..height / 2, height / 3..height / 2, height - 1..height, 5..u32::MAX, 3..3] {
+                    let part = header.decode(scale, rows.clone(), || false).expect("planes");
+                    assert_eq!((part.width, part.height, part.damaged), (whole.width, whole.height, false));
+                    for ((part, whole), component) in part.planes.iter().zip(&whole.planes).zip(header.components()) {
+                        let per_row = f64::from(component.vertical)
+                            / header.components().iter().map(|component| f64::from(component.vertical)).fold(1.0, f64::max);
+                        let first = (f64::from(rows.start) * per_row).floor() as u32;
+                        let end = ((f64::from(rows.end.min(height)) * per_row).ceil() as u32).min(whole.height);
+                        assert_eq!((part.first_row, part.height), (first, end.saturating_sub(first)), "{rows:?}");
+                        let width = whole.width as usize;
+                        let from = first as usize * width;
+                        assert_eq!(part.data, whole.data[from..from + part.data.len()], "{sampling:?} {scale:?} {rows:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn long_blocks_do_not_outrun_the_window() {
+    // Every coefficient large and none zero: blocks as long as they get, over several windows.
+    let mut picture = Picture::random(400, 300, &[(2, 2), (1, 1), (1, 1)], 5);
+    for (i, block) in picture.components.iter_mut().flat_map(|component| &mut component.blocks).enumerate() {
+        for (k, value) in block.iter_mut().enumerate().skip(1) {
+            *value = if (i + k) % 3 == 0 { -1023 } else { 1023 };
+        }
+    }
+    picture.quantisers = [1; 64];
+    for layout in [picture.baseline(), picture.non_interleaved(), picture.progressive()] {
+        check(&picture, &layout, "long blocks");
+    }
+}
