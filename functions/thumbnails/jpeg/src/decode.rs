@@ -42,13 +42,13 @@ pub(crate) fn decode(
     });
     let (width, height) = frame.scaled(scale);
     let mut planes = Planes { planes: planes.collect(), width, height, damaged: false };
-    let mut reader = Reader { data: header.data, source: Source::new(), cancel };
+    let mut reader = Reader { data: header.data, source: Source::new(), cancel, started: false };
     if frame.progressive {
         progressive::decode(header, scale, &mut reader, &mut planes)?;
     } else {
         sequential::decode(header, scale, &mut reader, &mut planes)?;
     }
-    Ok(planes)
+    if planes.damaged && !reader.started { Err(Error::Truncated) } else { Ok(planes) }
 }
 
 /// Width of a component's plane, and the rows that cover these of the picture.

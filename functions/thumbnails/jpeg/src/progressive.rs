@@ -25,9 +25,6 @@ pub(crate) fn bytes_of_block(scale: Scale) -> usize {
 
 pub(crate) fn decode(header: &Header, scale: Scale, reader: &mut Reader, planes: &mut Planes) -> Result<(), Error> {
     let plan = Plan::new(header, scale)?;
-    if plan.scans.is_empty() {
-        return Err(Error::Truncated);
-    }
     planes.damaged |= !plan.whole;
     let mut stores = Vec::new();
     for (component, plane) in header.frame.components.iter().zip(&planes.planes) {
@@ -140,6 +137,8 @@ struct Store {
     coefficients: Vec<i16>,
     /// For each block, which coefficients are not zero, those that are not kept included. Empty at an eighth.
     masks: Vec<u64>,
+    /// Rows of blocks that any scan has reached.
+    reached: usize,
     quantisers: Option<[u16; 64]>,
 }
 
@@ -152,7 +151,8 @@ impl Store {
             (u < points && v < points).then_some(u * points + v)
         });
         let masks = if points == 1 { 0 } else { wide * high };
-        Self { wide, kept, places, coefficients: vec![0; wide * high * kept], masks: vec![0; masks], quantisers: None }
+        let (coefficients, masks) = (vec![0; wide * high * kept], vec![0; masks]);
+        Self { wide, kept, places, coefficients, masks, reached: 0, quantisers: None }
     }
 }
 
@@ -226,7 +226,12 @@ impl Mcus for DcWalk<'_> {
 
     fn lose(&mut self, _: Range<usize>) {}
 
-    fn finish_row(&mut self, _: usize) {}
+    fn finish_row(&mut self, row: usize) {
+        for part in self.scan.parts() {
+            let store = &mut self.stores[part.component];
+            store.reached = store.reached.max((row + 1) * part.vertical);
+        }
+    }
 }
 
 /// Reads a band of AC coefficients of one component.
@@ -271,7 +276,9 @@ impl Mcus for AcWalk<'_> {
 
     fn lose(&mut self, _: Range<usize>) {}
 
-    fn finish_row(&mut self, _: usize) {}
+    fn finish_row(&mut self, row: usize) {
+        self.store.reached = self.store.reached.max(row + 1);
+    }
 }
 
 impl AcWalk<'_> {
@@ -380,7 +387,8 @@ fn output<const N: usize>(stores: &[Store], scale: Scale, reader: &Reader, plane
             }
         }
         let mut strip = Strip::new(store.wide, 1, 1, scale);
-        for row in mcu_rows(plane, N) {
+        // What no scan has reached is grey already.
+        for row in mcu_rows(plane, N).take_while(|row| *row < store.reached) {
             if (reader.cancel)() {
                 return Err(Error::Cancelled);
             }

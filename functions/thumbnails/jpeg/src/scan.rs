@@ -124,6 +124,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) data: &'a [u8],
     pub(crate) source: Source<'a>,
     pub(crate) cancel: &'a dyn Fn() -> bool,
+    /// Whether anything has been decoded so far.
+    pub(crate) started: bool,
 }
 
 impl Reader<'_> {
@@ -146,6 +148,7 @@ impl Reader<'_> {
                 }
                 let run = left.min(scan.wide - column);
                 let done = if lost { 0 } else { mcus.decode(&mut self.source, &mut bits, row, column..column + run) };
+                self.started |= done > 0;
                 if done < run {
                     mcus.lose(column + done..column + run);
                     (lost, whole) = (true, false);

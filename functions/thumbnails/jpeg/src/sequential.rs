@@ -30,9 +30,6 @@ pub(crate) fn decode(header: &Header, scale: Scale, reader: &mut Reader, planes:
             }
         }
     }
-    if missing.iter().all(|missing| *missing) {
-        return Err(Error::Truncated);
-    }
     planes.damaged |= missing.contains(&true);
     Ok(())
 }

@@ -130,13 +130,21 @@ fn rows_are_those_of_the_whole_picture() {
                     assert_eq!((part.width, part.height, part.damaged), (whole.width, whole.height, false));
                     for ((part, whole), component) in part.planes.iter().zip(&whole.planes).zip(header.components()) {
                         let per_row = f64::from(component.vertical)
-                            / header.components().iter().map(|component| f64::from(component.vertical)).fold(1.0, f64::max);
+                            / header
+                                .components()
+                                .iter()
+                                .map(|component| f64::from(component.vertical))
+                                .fold(1.0, f64::max);
                         let first = (f64::from(rows.start) * per_row).floor() as u32;
                         let end = ((f64::from(rows.end.min(height)) * per_row).ceil() as u32).min(whole.height);
                         assert_eq!((part.first_row, part.height), (first, end.saturating_sub(first)), "{rows:?}");
                         let width = whole.width as usize;
                         let from = first as usize * width;
-                        assert_eq!(part.data, whole.data[from..from + part.data.len()], "{sampling:?} {scale:?} {rows:?}");
+                        assert_eq!(
+                            part.data,
+                            whole.data[from..from + part.data.len()],
+                            "{sampling:?} {scale:?} {rows:?}"
+                        );
                     }
                 }
             }
