@@ -16,7 +16,7 @@ use crate::{
 pub(crate) const GREY: u8 = 128;
 
 /// Tables of a scan, the window, and small things: more than they take.
-const FIXED: usize = 192 * 1024;
+const FIXED: usize = 256 * 1024;
 
 pub(crate) fn decode(
     header: &Header,
