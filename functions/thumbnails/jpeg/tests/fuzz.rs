@@ -7,6 +7,14 @@
 //! FUZZ_SEED=1234 cargo test -p thumbnails-jpeg --test fuzz     # that one alone, as a failure prints it
 //! ```
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
+
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -64,8 +72,13 @@ struct Tally {
 
 /// Good files of every kind.
 fn corpus() -> Vec<Vec<u8>> {
-    let samplings: [&[(usize, usize)]; 5] =
-        [&[(1, 1)], &[(1, 1); 3], &[(2, 2), (1, 1), (1, 1)], &[(1, 2), (2, 1), (1, 1)], &[(2, 1), (1, 1), (1, 1), (2, 1)]];
+    let samplings: [&[(usize, usize)]; 5] = [
+        &[(1, 1)],
+        &[(1, 1); 3],
+        &[(2, 2), (1, 1), (1, 1)],
+        &[(1, 2), (2, 1), (1, 1)],
+        &[(2, 1), (1, 1), (1, 1), (2, 1)],
+    ];
     let mut files = Vec::new();
     for (seed, sampling) in samplings.iter().enumerate() {
         let picture = Picture::random(75, 60, sampling, seed as u64);
@@ -159,7 +172,12 @@ fn examine(file: &[u8], limits: &Limits, random: &mut Random, tally: &mut Tally)
                 tally.damaged += u64::from(planes.damaged);
                 assert_eq!((planes.width, planes.height), header.size_at(scale));
                 assert_eq!(planes.planes.len(), header.components().len());
-                assert!(planes.planes.iter().all(|plane| plane.data.len() as u64 == u64::from(plane.width) * u64::from(plane.height)));
+                assert!(
+                    planes
+                        .planes
+                        .iter()
+                        .all(|plane| plane.data.len() as u64 == u64::from(plane.width) * u64::from(plane.height))
+                );
             }
             Err(error) => {
                 tally.refused += 1;

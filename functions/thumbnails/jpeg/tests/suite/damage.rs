@@ -104,7 +104,7 @@ fn a_lost_restart_interval_costs_only_itself() {
     // The data of intervals 5; 5 and 6 with the marker between them; half of 5.
     lost([&data[..restarts[4] + 2], &data[restarts[5]..]].concat(), 5, 6);
     lost([&data[..restarts[4] + 2], &data[restarts[6]..]].concat(), 5, 7);
-    lost([&data[..(restarts[4] + restarts[5]) / 2], &data[restarts[5]..]].concat(), 5, 6);
+    lost([&data[..restarts[4].midpoint(restarts[5])], &data[restarts[5]..]].concat(), 5, 6);
     // An interval twice: its second marker comes too late and is passed over, so nothing is lost.
     let twice = decode(&[&data[..restarts[5]], &data[restarts[4]..]].concat(), Scale::Full).expect("planes");
     assert!(whole.planes.iter().zip(&twice.planes).all(|(whole, twice)| whole.data == twice.data));

@@ -2,12 +2,12 @@
 
 use thumbnails_jpeg::{Header, Limits, Planes, Scale};
 
-use crate::support::{
-    encoder::{Layout, Picture},
+use crate::{
     reference,
+    support::encoder::{Layout, Picture},
 };
 
-pub const SCALES: [Scale; 4] = [Scale::Eighth, Scale::Quarter, Scale::Half, Scale::Full];
+pub(crate) const SCALES: [Scale; 4] = [Scale::Eighth, Scale::Quarter, Scale::Half, Scale::Full];
 
 /// The samplings of photos, those that few programs write, one, four and odd ones.
 const SAMPLINGS: [&[(usize, usize)]; 15] = [

@@ -4,52 +4,52 @@
 use super::{bits::BitWriter, random::Random};
 
 /// One component: its sampling factors, and a padded grid of blocks.
-pub struct Component {
-    pub id: u8,
-    pub horizontal: usize,
-    pub vertical: usize,
-    pub blocks_wide: usize,
+pub(crate) struct Component {
+    pub(crate) id: u8,
+    pub(crate) horizontal: usize,
+    pub(crate) vertical: usize,
+    pub(crate) blocks_wide: usize,
     /// Size without what fills an MCU up.
-    pub own_wide: usize,
-    pub own_high: usize,
+    pub(crate) own_wide: usize,
+    pub(crate) own_high: usize,
     /// Coefficients in zigzag order, row by row.
-    pub blocks: Vec<[i32; 64]>,
+    pub(crate) blocks: Vec<[i32; 64]>,
 }
 
 /// A picture before it is written.
-pub struct Picture {
-    pub width: usize,
-    pub height: usize,
-    pub components: Vec<Component>,
-    pub quantisers: [u16; 64],
+pub(crate) struct Picture {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) components: Vec<Component>,
+    pub(crate) quantisers: [u16; 64],
 }
 
 /// A scan: components, band, and bits (the previous lowest bit, 0 at first, and the lowest one after it).
 #[derive(Clone)]
-pub struct Scan {
-    pub components: Vec<usize>,
-    pub first: usize,
-    pub last: usize,
-    pub high: u8,
-    pub low: u8,
+pub(crate) struct Scan {
+    pub(crate) components: Vec<usize>,
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    pub(crate) high: u8,
+    pub(crate) low: u8,
 }
 
 /// How a picture is written.
 #[derive(Clone, Default)]
-pub struct Layout {
-    pub progressive: bool,
-    pub restart_interval: u16,
-    pub scans: Vec<Scan>,
+pub(crate) struct Layout {
+    pub(crate) progressive: bool,
+    pub(crate) restart_interval: u16,
+    pub(crate) scans: Vec<Scan>,
     /// Segments to put behind the beginning: marker and body.
-    pub segments: Vec<(u8, Vec<u8>)>,
+    pub(crate) segments: Vec<(u8, Vec<u8>)>,
 }
 
 impl Picture {
     /// Random coefficients, sparse as those of photos.
-    pub fn random(width: usize, height: usize, sampling: &[(usize, usize)], seed: u64) -> Self {
+    pub(crate) fn random(width: usize, height: usize, sampling: &[(usize, usize)], seed: u64) -> Self {
         let mut random = Random(seed);
-        let most_wide = sampling.iter().map(|factors| factors.0).max().unwrap();
-        let most_high = sampling.iter().map(|factors| factors.1).max().unwrap();
+        let most_wide = sampling.iter().map(|factors| factors.0).max().expect("a component");
+        let most_high = sampling.iter().map(|factors| factors.1).max().expect("a component");
         let (mcus_wide, mcus_high) = (width.div_ceil(8 * most_wide), height.div_ceil(8 * most_high));
         let components = sampling.iter().enumerate().map(|(i, &(horizontal, vertical))| Component {
             id: i as u8 + 1,
@@ -65,19 +65,19 @@ impl Picture {
     }
 
     /// One interleaved scan, as most files have it.
-    pub fn baseline(&self) -> Layout {
+    pub(crate) fn baseline(&self) -> Layout {
         let components = (0..self.components.len()).collect();
         Layout { scans: vec![Scan { components, first: 0, last: 63, high: 0, low: 0 }], ..Layout::default() }
     }
 
     /// A scan for each component.
-    pub fn non_interleaved(&self) -> Layout {
+    pub(crate) fn non_interleaved(&self) -> Layout {
         let scan = |component| Scan { components: vec![component], first: 0, last: 63, high: 0, low: 0 };
         Layout { scans: (0..self.components.len()).map(scan).collect(), ..Layout::default() }
     }
 
     /// Bands and bits, much as common encoders choose them.
-    pub fn progressive(&self) -> Layout {
+    pub(crate) fn progressive(&self) -> Layout {
         let all: Vec<usize> = (0..self.components.len()).collect();
         let mut scans = vec![Scan { components: all.clone(), first: 0, last: 0, high: 0, low: 1 }];
         for &component in &all {
@@ -88,7 +88,7 @@ impl Picture {
         Layout { progressive: true, scans, ..Layout::default() }
     }
 
-    pub fn encode(&self, layout: &Layout) -> Vec<u8> {
+    pub(crate) fn encode(&self, layout: &Layout) -> Vec<u8> {
         let mut out = vec![0xFF, 0xD8];
         for (marker, body) in &layout.segments {
             segment(&mut out, *marker, body);
@@ -269,7 +269,7 @@ impl<'a> ScanWriter<'a> {
         let level = |k: usize| block[k].abs() >> low;
         let newest = (first..=last).rev().find(|k| level(*k) == 1);
         let (mut zeros, mut corrections) = (0, vec![]);
-        for k in first..=last {
+        for (k, value) in block.iter().enumerate().take(last + 1).skip(first) {
             let behind = newest.is_none_or(|newest| k > newest);
             match level(k) {
                 0 if zeros == 15 && !behind => {
@@ -282,7 +282,7 @@ impl<'a> ScanWriter<'a> {
                 1 => {
                     self.finish_run();
                     self.symbol(zeros << 4 | 1);
-                    self.bits.put((block[k] > 0).into(), 1);
+                    self.bits.put((*value > 0).into(), 1);
                     self.raw(&mut corrections);
                     zeros = 0;
                 }
@@ -307,7 +307,7 @@ impl<'a> ScanWriter<'a> {
     /// Writes how many blocks brought nothing new, and their corrections.
     fn finish_run(&mut self) {
         if self.run > 0 {
-            let size = 31 - self.run.leading_zeros();
+            let size = self.run.ilog2();
             self.symbol(size << 4);
             self.bits.put(self.run & ((1 << size) - 1), size);
             self.run = 0;

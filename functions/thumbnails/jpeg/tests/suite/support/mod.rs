@@ -1,6 +1,5 @@
 //! What the tests are made with.
 
 mod bits;
-pub mod encoder;
-pub mod random;
-pub mod reference;
+pub(crate) mod encoder;
+pub(crate) mod random;

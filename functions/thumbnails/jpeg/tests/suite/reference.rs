@@ -4,26 +4,26 @@ use std::f64::consts::{PI, SQRT_2};
 
 use thumbnails_jpeg::Scale;
 
-use super::encoder::{Component, Picture};
+use crate::support::encoder::{Component, Picture};
 
 /// A plane by definition.
-pub struct Plane {
-    pub width: usize,
-    pub height: usize,
+pub(crate) struct Plane {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
     samples: Vec<f64>,
     stride: usize,
 }
 
 impl Plane {
-    pub fn at(&self, x: usize, y: usize) -> f64 {
+    pub(crate) fn at(&self, x: usize, y: usize) -> f64 {
         self.samples[y * self.stride + x]
     }
 }
 
 /// The samples of a component at a scale.
-pub fn plane(picture: &Picture, component: &Component, scale: Scale) -> Plane {
+pub(crate) fn plane(picture: &Picture, component: &Component, scale: Scale) -> Plane {
     let n = 8 / scale.denominator() as usize;
-    let most = |factor: fn(&Component) -> usize| picture.components.iter().map(factor).max().unwrap();
+    let most = |factor: fn(&Component) -> usize| picture.components.iter().map(factor).max().expect("a component");
     let side = |length: usize, factor: usize, most: usize| (length * factor * n).div_ceil(most * 8);
     let stride = component.blocks_wide * n;
     let mut samples = vec![0.0; component.blocks.len() * n * n];
@@ -50,12 +50,12 @@ pub fn plane(picture: &Picture, component: &Component, scale: Scale) -> Plane {
 /// For each sample, the weight of each frequency.
 fn basis(n: usize) -> Vec<Vec<f64>> {
     let weakening = [1.0, 0.5, 0.0][n / 4];
-    let weight = |at: usize, frequency: usize| match frequency {
-        0 => 1.0,
-        _ => {
-            let angle = ((2 * at + 1) * frequency) as f64 * PI / (2 * n) as f64;
-            SQRT_2 * angle.cos() * (frequency as f64 * PI / 16.0).cos().powf(weakening)
+    let weight = |at: usize, frequency: usize| {
+        if frequency == 0 {
+            return 1.0;
         }
+        let angle = ((2 * at + 1) * frequency) as f64 * PI / (2 * n) as f64;
+        SQRT_2 * angle.cos() * (frequency as f64 * PI / 16.0).cos().powf(weakening)
     };
     (0..n).map(|at| (0..n).map(|frequency| weight(at, frequency)).collect()).collect()
 }

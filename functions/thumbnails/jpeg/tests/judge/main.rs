@@ -1,0 +1,169 @@
+//! Real files, against libjpeg-turbo's decoder at the same scale.
+//!
+//! A plane passes when it is as good as the same (PSNR of 40 dB), or when it is closer (SSIM) than libjpeg-turbo's to
+//! what both stand for: a full decode, reduced by a Lanczos filter. `scripts/fetch-images` brings what this needs.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
+
+mod image;
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use image::Image;
+use thumbnails_jpeg::{Color, Component, Header, Limits, Scale};
+
+const SCALES: [Scale; 4] = [Scale::Eighth, Scale::Quarter, Scale::Half, Scale::Full];
+
+/// From here on two pictures count as the same.
+const SAME: f64 = 40.0;
+
+/// Planes with fewer samples a side have too few windows for SSIM to tell which is better. None of them is a photo.
+const SMALL: usize = 64;
+
+/// Pictures with more pixels are not compared in full: it takes long, and shows nothing new.
+const LARGE: u32 = 5_000_000;
+
+#[test]
+fn planes_are_as_good_as_those_of_libjpeg_turbo() {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../.tools");
+    let (djpeg, mut files) = (tools.join("bin/djpeg"), Vec::new());
+    find_jpegs(&tools.join("images"), &mut files);
+    if files.is_empty() || !djpeg.exists() {
+        println!("skipped: the pictures or djpeg are not there; scripts/fetch-images brings them");
+        return;
+    }
+    files.sort();
+    let mut judge = Judge { djpeg, tallies: Default::default(), failures: Vec::new() };
+    for file in &files {
+        judge.examine(file);
+    }
+    for (scale, tally) in SCALES.iter().zip(&judge.tallies) {
+        println!("{scale:?}: {tally}");
+    }
+    assert!(judge.failures.is_empty(), "{}", judge.failures.join("\n"));
+    assert!(judge.tallies.iter().all(|tally| tally.planes > 200), "too few planes were compared");
+}
+
+fn find_jpegs(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            find_jpegs(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "jpg" || extension == "jpeg") {
+            files.push(path);
+        }
+    }
+}
+
+struct Judge {
+    djpeg: PathBuf,
+    tallies: [Tally; 4],
+    failures: Vec<String>,
+}
+
+impl Judge {
+    fn examine(&mut self, file: &Path) {
+        let data = fs::read(file).expect("a readable file");
+        let Ok(header) = Header::read(&data, &Limits::default()) else { return };
+        for (i, scale) in SCALES.into_iter().enumerate() {
+            if scale == Scale::Full && header.width() * header.height() > LARGE {
+                continue;
+            }
+            let Ok(picture) = header.decode(scale, 0..u32::MAX, || false) else { continue };
+            let Some(theirs) = self.decode(&header, file, scale).filter(|_| !picture.damaged) else { continue };
+            for (c, plane) in picture.planes.iter().enumerate() {
+                let ours = Image::new(plane.width as usize, plane.height as usize, plane.data.clone());
+                let Some(theirs) = reduced(&header, c, &theirs[c]) else { continue };
+                let what = format!("{}, component {c} at {scale:?}", file.display());
+                assert_eq!((ours.width, ours.height), (theirs.width, theirs.height), "{what}");
+                let likeness = self.tallies[i].likeness(&ours, &theirs);
+                if likeness < SAME && ours.width.min(ours.height) < SMALL {
+                    self.tallies[i].small += 1;
+                } else if likeness < SAME {
+                    let full = self.decode(&header, file, Scale::Full).and_then(|full| reduced(&header, c, &full[c]));
+                    let full = full.expect("libjpeg-turbo has decoded it before");
+                    let reference = full.lanczos(ours.width, ours.height, f64::from(scale.denominator()));
+                    let (ours, theirs) = (ours.ssim(&reference), theirs.ssim(&reference));
+                    self.tallies[i].decided.push((ours, theirs));
+                    if ours < theirs {
+                        let failure = format!("{what}: {likeness:.1} dB, SSIM {ours:.4} against {theirs:.4}");
+                        self.failures.push(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What libjpeg-turbo makes of each component, at the size of the whole picture. `None` where it complains, and for
+    /// what djpeg does not write.
+    fn decode(&self, header: &Header, file: &Path, scale: Scale) -> Option<Vec<Image>> {
+        let scale = format!("1/{}", scale.denominator());
+        let run = |kind: &[&str]| {
+            let arguments = [kind, &["-nosmooth", "-dct", "int", "-scale", &scale]].concat();
+            let output = Command::new(&self.djpeg).args(arguments).arg(file).output().ok()?;
+            (output.status.success() && output.stderr.is_empty()).then(|| image::read_pnm(&output.stdout))
+        };
+        match header.color() {
+            Color::Grey => run(&["-grayscale"]),
+            Color::Rgb => run(&["-rgb"]),
+            Color::YCbCr => {
+                let mut planes = run(&["-grayscale"])?;
+                planes.extend(image::color_differences(&run(&["-rgb"])?));
+                Some(planes)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The average of those samples that stand for one of the component's, where that is a whole number of them.
+fn reduced(header: &Header, component: usize, image: &Image) -> Option<Image> {
+    let factor = |of: fn(&Component) -> u8| {
+        let largest = header.components().iter().map(of).max()?;
+        let own = of(&header.components()[component]);
+        largest.is_multiple_of(own).then_some(usize::from(largest / own))
+    };
+    Some(image.averaged(factor(|c| c.horizontal)?, factor(|c| c.vertical)?))
+}
+
+/// What came out at one scale.
+#[derive(Default)]
+struct Tally {
+    planes: usize,
+    equal: usize,
+    /// Below 40 dB, but too small to judge.
+    small: usize,
+    least: Option<f64>,
+    /// SSIM to the reference, ours and theirs, where that decided.
+    decided: Vec<(f64, f64)>,
+}
+
+impl Tally {
+    fn likeness(&mut self, ours: &Image, theirs: &Image) -> f64 {
+        let likeness = ours.psnr(theirs);
+        self.planes += 1;
+        self.equal += usize::from(likeness.is_infinite());
+        self.least = Some(self.least.map_or(likeness, |least| least.min(likeness)));
+        likeness
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, small) = (self.decided.len(), self.small);
+        let mean = |of: fn(&(f64, f64)) -> f64| self.decided.iter().map(of).sum::<f64>() / count.max(1) as f64;
+        let (ours, theirs) = (mean(|pair| pair.0), mean(|pair| pair.1));
+        write!(f, "{} planes, {} equal, least PSNR {:.1} dB", self.planes, self.equal, self.least.unwrap_or(0.0))?;
+        write!(f, "; below {SAME} dB {count} with mean SSIM {ours:.4} against {theirs:.4}, and {small} too small")
+    }
+}
