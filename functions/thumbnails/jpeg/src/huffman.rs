@@ -146,6 +146,18 @@ impl AcTable {
         bits.eat(entry & 0xFF);
         (entry >> 8 & 0xFF, entry.cast_signed() >> 16)
     }
+
+    /// The same, if the table holds it and the block does not end.
+    #[inline(always)]
+    pub(crate) fn short(&self, bits: &mut Bits) -> Option<(u32, i32)> {
+        let entry = self.0[bits.peek::<AC>()];
+        let steps = entry >> 8 & 0xFF;
+        if entry == 0 || steps == END {
+            return None;
+        }
+        bits.eat(entry & 0xFF);
+        Some((steps, entry.cast_signed() >> 16))
+    }
 }
 
 /// AC coefficients that nobody wants: for each pattern the bits of all codes in it, values included (6 bits), how far

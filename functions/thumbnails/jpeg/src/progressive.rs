@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::{
     Error, Header, Planes, Scale,
     decode::{Scans, Strip, mcu_rows},
-    huffman::{Code, DcTable},
+    huffman::{AcTable, Code, DcTable},
     idct::{self, PLACE},
     scan::{Mcus, Reader, Scan},
     segments::Tables,
@@ -130,12 +130,13 @@ fn used(scale: Scale) -> u64 {
 struct Store {
     /// Blocks in a row.
     wide: usize,
-    /// Coefficients that are kept of a block.
+    /// Which coefficients are kept of a block, as bits in zigzag order, and how many these are.
+    used: u64,
     kept: usize,
-    /// Which place of those each coefficient has, in zigzag order.
-    places: [Option<u8>; 64],
+    /// For each coefficient in zigzag order its place among those, or one behind them.
+    places: [u8; 64],
     coefficients: Vec<i16>,
-    /// For each block, which coefficients are not zero, those that are not kept included. Empty at an eighth.
+    /// For each block, which AC coefficients are not zero, those that are not kept included. Empty at an eighth.
     masks: Vec<u64>,
     /// Rows of blocks that any scan has reached.
     reached: usize,
@@ -148,11 +149,37 @@ impl Store {
         let kept = usize::from(points * points);
         let places = PLACE.map(|place| {
             let (u, v) = (place / 8, place % 8);
-            (u < points && v < points).then_some(u * points + v)
+            if u < points && v < points { u * points + v } else { points * points }
         });
         let masks = if points == 1 { 0 } else { wide * high };
         let (coefficients, masks) = (vec![0; wide * high * kept], vec![0; masks]);
-        Self { wide, kept, places, coefficients, masks, reached: 0, quantisers: None }
+        Self { wide, used: used(scale), kept, places, coefficients, masks, reached: 0, quantisers: None }
+    }
+
+    #[inline(always)]
+    fn block(&mut self, block: usize) -> StoredBlock<'_> {
+        StoredBlock {
+            mask: &mut self.masks[block],
+            coefficients: &mut self.coefficients[block * self.kept..][..self.kept],
+            used: self.used,
+            places: &self.places,
+        }
+    }
+}
+
+/// What a store holds of one block.
+struct StoredBlock<'t> {
+    mask: &'t mut u64,
+    coefficients: &'t mut [i16],
+    used: u64,
+    places: &'t [u8; 64],
+}
+
+impl StoredBlock<'_> {
+    /// The coefficient at a place of the zigzag order, if it is kept.
+    #[inline(always)]
+    fn coefficient(&mut self, k: u32) -> Option<&mut i16> {
+        self.coefficients.get_mut(usize::from(self.places[k as usize & 63]))
     }
 }
 
@@ -165,7 +192,8 @@ fn decode_scan(scan: &Scan, tables: &Tables, reader: &mut Reader, stores: &mut [
         let code = tables.ac[part.ac].as_ref().ok_or(missing)?;
         let store = &mut stores[part.component];
         let end = store.masks.len() / store.wide;
-        let mut walk = AcWalk { scan, code, store, run: 0 };
+        let table = (!scan.refine).then(|| AcTable::new(code));
+        let mut walk = AcWalk { scan, code, table, store, run: 0 };
         return reader.walk(scan, end, interval, &mut walk);
     }
     let mut codes = Vec::new();
@@ -238,6 +266,8 @@ impl Mcus for DcWalk<'_> {
 struct AcWalk<'t> {
     scan: &'t Scan,
     code: &'t Code,
+    /// For a scan that brings coefficients.
+    table: Option<AcTable>,
     store: &'t mut Store,
     /// Blocks to come that bring nothing new.
     run: usize,
@@ -254,21 +284,26 @@ impl Mcus for AcWalk<'_> {
         let mut column = columns.start;
         while column < columns.end {
             source.prepare(&mut bits);
-            if self.scan.refine {
-                self.refine(source, &mut bits, first + column);
-                column += 1;
-            } else if self.run > 0 {
-                let passed = self.run.min(columns.end - column);
-                self.run -= passed;
-                column += passed;
-                continue;
-            } else {
-                self.bring(source, &mut bits, first + column);
-                column += 1;
+            match &self.table {
+                None => {
+                    let block = self.store.block(first + column);
+                    self.run = refine(self.scan, self.code, block, self.run, source, &mut bits);
+                }
+                Some(_) if self.run > 0 => {
+                    let passed = self.run.min(columns.end - column);
+                    self.run -= passed;
+                    column += passed;
+                    continue;
+                }
+                Some(table) => {
+                    let block = self.store.block(first + column);
+                    self.run = bring(self.scan, self.code, table, block, source, &mut bits);
+                }
             }
             if source.exhausted(&bits) {
-                return column - 1 - columns.start;
+                return column - columns.start;
             }
+            column += 1;
         }
         *place = bits;
         columns.len()
@@ -281,97 +316,106 @@ impl Mcus for AcWalk<'_> {
     }
 }
 
-impl AcWalk<'_> {
-    /// Reads the first bits of a block's band.
-    #[inline(always)]
-    fn bring(&mut self, source: &Source, bits: &mut Bits, block: usize) {
-        let mut mask = self.store.masks[block];
-        let mut k = self.scan.first;
-        while k <= self.scan.last {
-            if bits.count() < 32 {
-                bits.refill(source);
-            }
-            let symbol = self.code.symbol(bits);
+/// Reads the first bits of a block's band. Returns how many of the blocks to come have none.
+#[inline(always)]
+fn bring(scan: &Scan, code: &Code, table: &AcTable, mut block: StoredBlock, source: &Source, bits: &mut Bits) -> usize {
+    let mut k = scan.first;
+    while k <= scan.last {
+        if bits.count() < 32 {
+            bits.refill(source);
+        }
+        let (steps, value) = if let Some(coefficient) = table.short(bits) {
+            coefficient
+        } else {
+            let symbol = code.symbol(bits);
             let (zeros, size) = (symbol >> 4, symbol & 15);
-            if size == 0 {
-                if zeros < 15 {
-                    self.run = (1 << zeros) - 1 + bits.take(zeros) as usize;
-                    break;
-                }
-                k += 16;
-                continue;
+            if size == 0 && zeros < 15 {
+                return (1 << zeros) - 1 + bits.take(zeros) as usize;
             }
-            let value = bits.value(size);
-            k += zeros;
-            if k > 63 {
-                break;
-            }
-            mask |= 1 << k;
-            if let Some(place) = self.store.places[k as usize] {
-                let at = block * self.store.kept + usize::from(place);
-                self.store.coefficients[at] = (value << self.scan.bit) as i16;
-            }
-            k += 1;
+            (zeros + 1, bits.value(size))
+        };
+        k += steps;
+        if k > 64 {
+            break;
         }
-        self.store.masks[block] = mask;
-    }
-
-    /// Reads the next bit of a block's band: of each coefficient that is not zero, and which ones no longer are.
-    #[inline(always)]
-    fn refine(&mut self, source: &Source, bits: &mut Bits, block: usize) {
-        let known = self.store.masks[block];
-        let mut k = self.scan.first;
-        if self.run == 0 {
-            while k <= self.scan.last {
-                bits.refill(source);
-                let symbol = self.code.symbol(bits);
-                let (zeros, size) = (symbol >> 4, symbol & 15);
-                if size == 0 && zeros < 15 {
-                    self.run = (1 << zeros) + bits.take(zeros) as usize;
-                    break;
-                }
-                let negative = size != 0 && bits.take(1) == 0;
-                let at = self.correct(source, bits, block, known, k, zeros);
-                if size != 0 && at <= self.scan.last {
-                    self.store.masks[block] |= 1 << at;
-                    if let Some(place) = self.store.places[at as usize] {
-                        let value = if negative { -1 } else { 1 } << self.scan.bit;
-                        self.store.coefficients[block * self.store.kept + usize::from(place)] = value;
-                    }
-                }
-                k = at + 1;
+        // Sixteen zeros have a value as well, which is zero.
+        if value != 0 {
+            *block.mask |= 1 << (k - 1);
+            if let Some(coefficient) = block.coefficient(k - 1) {
+                *coefficient = (value << scan.bit) as i16;
             }
-        }
-        if self.run > 0 {
-            self.correct(source, bits, block, known, k, 64);
-            self.run -= 1;
         }
     }
+    0
+}
 
-    /// Corrects the coefficients that are not zero, from `k` on, up to the one behind so many that are. Returns where
-    /// that is.
-    #[inline(always)]
-    fn correct(&mut self, source: &Source, bits: &mut Bits, block: usize, known: u64, k: u32, zeros: u32) -> u32 {
-        let mut left = zeros;
-        for k in k..=self.scan.last {
-            if known >> k & 1 == 0 {
-                if left == 0 {
-                    return k;
-                }
-                left -= 1;
-                continue;
-            }
-            if bits.count() < 1 {
-                bits.refill(source);
-            }
-            if bits.take(1) == 1
-                && let Some(place) = self.store.places[k as usize]
-            {
-                let coefficient = &mut self.store.coefficients[block * self.store.kept + usize::from(place)];
-                *coefficient = coefficient.wrapping_add(coefficient.signum() << self.scan.bit);
+/// Reads the next bit of a block's band: of each coefficient that is not zero, and which ones no longer are. `run` is
+/// how many blocks bring nothing new, this one included. Returns it for the next block.
+#[inline(always)]
+fn refine(scan: &Scan, code: &Code, mut block: StoredBlock, run: usize, source: &Source, bits: &mut Bits) -> usize {
+    let band = scan.band();
+    let (known, mut run) = (*block.mask & band, run);
+    if run > 0 && known == 0 {
+        return run - 1;
+    }
+    // What of the band is still to come.
+    let mut rest = band;
+    while run == 0 && rest != 0 {
+        bits.refill(source);
+        let symbol = code.symbol(bits);
+        let (zeros, size) = (symbol >> 4, symbol & 15);
+        if size == 0 && zeros < 15 {
+            run = (1 << zeros) + bits.take(zeros) as usize;
+            break;
+        }
+        let value = if size == 0 { 0 } else { 2 * bits.take(1) as i16 - 1 };
+        // Up to the coefficient behind so many that are still zero, corrections come first.
+        let mut candidates = rest & !known;
+        for _ in 0..zeros {
+            candidates &= candidates.wrapping_sub(1);
+        }
+        let found = candidates & candidates.wrapping_neg();
+        let before = found.wrapping_sub(1);
+        correct(scan, &mut block, known & rest & before, source, bits);
+        rest &= !(before | found);
+        if value != 0 && found != 0 {
+            *block.mask |= found;
+            if let Some(coefficient) = block.coefficient(found.trailing_zeros()) {
+                *coefficient = value << scan.bit;
             }
         }
-        self.scan.last + 1
+    }
+    if run > 0 {
+        correct(scan, &mut block, known & rest, source, bits);
+        run -= 1;
+    }
+    run
+}
+
+/// Reads a correction for each of these coefficients.
+#[inline(always)]
+fn correct(scan: &Scan, block: &mut StoredBlock, known: u64, source: &Source, bits: &mut Bits) {
+    let mut left = known;
+    // Those that are kept come one by one.
+    while left & block.used != 0 {
+        let k = left.trailing_zeros();
+        left &= left - 1;
+        if bits.count() == 0 {
+            bits.refill(source);
+        }
+        if bits.take(1) == 1
+            && let Some(coefficient) = block.coefficient(k)
+        {
+            *coefficient = coefficient.wrapping_add(coefficient.signum() << scan.bit);
+        }
+    }
+    // The others at once.
+    let mut others = left.count_ones();
+    while others > 0 {
+        bits.refill(source);
+        let some = others.min(56);
+        bits.eat(some);
+        others -= some;
     }
 }
 
@@ -382,8 +426,8 @@ fn output<const N: usize>(stores: &[Store], scale: Scale, reader: &Reader, plane
         let weights = idct::weights::<N>(quantisers);
         let mut factors = [0.0; 64];
         for (place, weight) in store.places.iter().zip(weights) {
-            if let Some(place) = place {
-                factors[usize::from(*place)] = weight;
+            if let Some(factor) = factors.get_mut(usize::from(*place)) {
+                *factor = weight;
             }
         }
         let mut strip = Strip::new(store.wide, 1, 1, scale);
@@ -392,10 +436,12 @@ fn output<const N: usize>(stores: &[Store], scale: Scale, reader: &Reader, plane
             if (reader.cancel)() {
                 return Err(Error::Cancelled);
             }
-            let blocks = store.coefficients[row * store.wide * N * N..].chunks_exact(N * N);
+            let first = row * store.wide;
+            let blocks = store.coefficients[first * N * N..].chunks_exact(N * N);
             for (column, coefficients) in blocks.take(store.wide).enumerate() {
                 let out = &mut strip.samples[column * N..];
-                if coefficients[1..].iter().all(|coefficient| *coefficient == 0) {
+                let mask = store.masks.get(first + column).unwrap_or(&0);
+                if mask & store.used == 0 {
                     let sample = idct::flat(coefficients[0].into(), quantisers[0].into());
                     out.chunks_mut(strip.stride).for_each(|row| row[..N].fill(sample));
                 } else {

@@ -135,12 +135,9 @@ fn resize(file: &mut [u8], random: &mut Random) {
 }
 
 fn examine(file: &[u8], limits: &Limits, random: &mut Random, tally: &mut Tally) {
-    let header = match Header::read(file, limits) {
-        Ok(header) => header,
-        Err(_) => {
-            tally.refused += 1;
-            return;
-        }
+    let Ok(header) = Header::read(file, limits) else {
+        tally.refused += 1;
+        return;
     };
     let pixels = u64::from(header.width()) * u64::from(header.height());
     assert!(pixels <= limits.pixels && header.width().max(header.height()) <= limits.side);

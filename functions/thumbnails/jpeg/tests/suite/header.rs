@@ -174,7 +174,7 @@ fn other_files_are_refused() {
     assert_eq!(changed(body_of(&good, 0xC4), 0x04), malformed("Huffman table"));
     assert_eq!(changed(body_of(&good, 0xC4) + 1, 3), malformed("Huffman table"), "more codes than fit");
 
-    let no_height = [&good[..frame + 1], &[0, 0], &good[frame + 3..]].concat();
+    let no_height = [&good[..=frame], &[0, 0], &good[frame + 3..]].concat();
     assert_eq!(read(&no_height).err(), unsupported("height that stands behind the first scan"));
     let no_width = [&good[..frame + 3], &[0, 0], &good[frame + 5..]].concat();
     assert_eq!(read(&no_width).err(), malformed("frame header"));
