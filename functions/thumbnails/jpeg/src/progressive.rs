@@ -283,23 +283,17 @@ impl Mcus for AcWalk<'_> {
         let first = row * self.store.wide;
         let mut column = columns.start;
         while column < columns.end {
-            source.prepare(&mut bits);
-            match &self.table {
-                None => {
-                    let block = self.store.block(first + column);
-                    self.run = refine(self.scan, self.code, block, self.run, source, &mut bits);
-                }
-                Some(_) if self.run > 0 => {
-                    let passed = self.run.min(columns.end - column);
-                    self.run -= passed;
-                    column += passed;
-                    continue;
-                }
-                Some(table) => {
-                    let block = self.store.block(first + column);
-                    self.run = bring(self.scan, self.code, table, block, source, &mut bits);
-                }
+            let passed = self.pass(first + column, columns.end - column);
+            if passed > 0 {
+                column += passed;
+                continue;
             }
+            source.prepare(&mut bits);
+            let block = self.store.block(first + column);
+            self.run = match &self.table {
+                Some(table) => bring(self.scan, self.code, table, block, source, &mut bits),
+                None => refine(self.scan, self.code, block, self.run, source, &mut bits),
+            };
             if source.exhausted(&bits) {
                 return column - columns.start;
             }
@@ -313,6 +307,22 @@ impl Mcus for AcWalk<'_> {
 
     fn finish_row(&mut self, row: usize) {
         self.store.reached = self.store.reached.max(row + 1);
+    }
+}
+
+impl AcWalk<'_> {
+    /// Passes over blocks for which there is nothing to read, up to `most`. Returns how many.
+    #[inline(always)]
+    fn pass(&mut self, first: usize, most: usize) -> usize {
+        let most = most.min(self.run);
+        let passed = if self.table.is_some() || most == 0 {
+            most
+        } else {
+            let band = self.scan.band();
+            self.store.masks[first..first + most].iter().take_while(|mask| *mask & band == 0).count()
+        };
+        self.run -= passed;
+        passed
     }
 }
 
@@ -355,9 +365,6 @@ fn bring(scan: &Scan, code: &Code, table: &AcTable, mut block: StoredBlock, sour
 fn refine(scan: &Scan, code: &Code, mut block: StoredBlock, run: usize, source: &Source, bits: &mut Bits) -> usize {
     let band = scan.band();
     let (known, mut run) = (*block.mask & band, run);
-    if run > 0 && known == 0 {
-        return run - 1;
-    }
     // What of the band is still to come.
     let mut rest = band;
     while run == 0 && rest != 0 {

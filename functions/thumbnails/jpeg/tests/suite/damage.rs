@@ -135,3 +135,14 @@ fn rows_below_the_last_wanted_are_not_decoded() {
     header.decode(Scale::Full, 16..32, || calls.replace(calls.get() + 1) > 100).expect("planes");
     assert_eq!(calls.get(), 2, "rows of MCUs");
 }
+
+#[test]
+fn scans_that_a_scale_does_not_need_are_not_decoded() {
+    let picture = picture();
+    let data = picture.encode(&picture.progressive());
+    let header = Header::read(&data, &Limits::default()).expect("a header");
+    let calls = Cell::new(0);
+    header.decode(Scale::Eighth, 0..u32::MAX, || calls.replace(calls.get() + 1) > 1000).expect("planes");
+    // Two scans of 20 rows bring the DC coefficients, fifteen others are passed over, and 80 rows of blocks come out.
+    assert_eq!(calls.get(), 2 * 20 + 15 + 80);
+}

@@ -186,9 +186,10 @@ impl<'a> ScanWriter<'a> {
         } else {
             (first.blocks_wide / first.horizontal, first.blocks.len() / first.blocks_wide / first.vertical)
         };
+        let interval = usize::from(self.layout.restart_interval);
         let (mut number, mut since) = (0, 0);
         for mcu in 0..wide * high {
-            if since == self.layout.restart_interval && since > 0 {
+            if interval > 0 && since == interval {
                 self.finish_run();
                 self.bits.finish(out);
                 out.extend([0xFF, 0xD0 + number]);
