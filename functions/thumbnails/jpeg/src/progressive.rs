@@ -194,7 +194,7 @@ fn decode_scan(scan: &Scan, tables: &Tables, reader: &mut Reader, stores: &mut [
         let end = store.masks.len() / store.wide;
         let table = (!scan.refine).then(|| AcTable::new(code));
         let mut walk = AcWalk { scan, code, table, store, run: 0 };
-        return reader.walk(scan, end, interval, &mut walk);
+        return reader.walk(scan, 0..end, interval, &mut walk);
     }
     let mut codes = Vec::new();
     let mut end = 0;
@@ -206,7 +206,7 @@ fn decode_scan(scan: &Scan, tables: &Tables, reader: &mut Reader, stores: &mut [
             codes.push((code, DcTable::new(code)));
         }
     }
-    reader.walk(scan, end, interval, &mut DcWalk { scan, codes, stores, predictions: [0; 4] })
+    reader.walk(scan, 0..end, interval, &mut DcWalk { scan, codes, stores, predictions: [0; 4] })
 }
 
 /// Reads the DC coefficients, of one component or of several.

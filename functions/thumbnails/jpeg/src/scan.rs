@@ -5,8 +5,8 @@ use std::ops::Range;
 use crate::{
     Error,
     frame::Frame,
-    segments::Segment,
-    source::{Bits, Source},
+    segments::{Segment, marker},
+    source::{Bits, Source, find_marker},
 };
 
 /// One component's part in a scan.
@@ -129,16 +129,26 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Walks over a scan down to the MCU row `end`. Returns whether nothing was lost on the way.
-    pub(crate) fn walk(&mut self, scan: &Scan, end: usize, interval: u32, mcus: &mut impl Mcus) -> Result<bool, Error> {
+    /// Walks over a scan's MCUs down to the end of `rows`. Those above `rows` are left out as far as restart markers
+    /// lead past them. Returns whether nothing was lost on the way.
+    pub(crate) fn walk(
+        &mut self,
+        scan: &Scan,
+        rows: Range<usize>,
+        interval: u32,
+        mcus: &mut impl Mcus,
+    ) -> Result<bool, Error> {
         let interval = if interval == 0 { usize::MAX } else { interval as usize };
-        let mut bits = self.source.start(self.data, scan.start);
-        let (mut left, mut number, mut whole, mut lost) = (interval, 0, true, false);
-        for row in 0..end.min(scan.high) {
+        let above = rows.start * scan.wide / interval;
+        let (above, start) = self.behind_restarts(scan.start, above).map_or((0, scan.start), |at| (above, at));
+        let first = above * interval;
+        let mut bits = self.source.start(self.data, start);
+        let (mut left, mut number, mut column) = (interval, (above & 7) as u8, first % scan.wide);
+        let (mut whole, mut lost) = (true, false);
+        for row in first / scan.wide..rows.end.min(scan.high) {
             if (self.cancel)() {
                 return Err(Error::Cancelled);
             }
-            let mut column = 0;
             while column < scan.wide {
                 if left == 0 {
                     bits = self.source.restart(number);
@@ -156,11 +166,21 @@ impl Reader<'_> {
                 column += run;
                 left -= run;
             }
+            column = 0;
             mcus.finish_row(row);
             if lost && interval == usize::MAX {
                 break;
             }
         }
         Ok(whole)
+    }
+
+    /// Where the data go on behind so many restart markers. `None` if one of them is not the one that should come.
+    fn behind_restarts(&self, start: usize, count: usize) -> Option<usize> {
+        (0..count).try_fold(start, |at, restart| {
+            let marker = find_marker(self.data, at);
+            let expected = marker::RST0 + (restart & 7) as u8;
+            (self.data.get(marker + 1) == Some(&expected)).then_some(marker + 2)
+        })
     }
 }

@@ -62,10 +62,10 @@ fn decode_scan(
     }
     let interval = tables.restart_interval;
     match scale {
-        Scale::Eighth => reader.walk(scan, end, interval, &mut Walk::<1> { units, coded, first, planes }),
-        Scale::Quarter => reader.walk(scan, end, interval, &mut Walk::<2> { units, coded, first, planes }),
-        Scale::Half => reader.walk(scan, end, interval, &mut Walk::<4> { units, coded, first, planes }),
-        Scale::Full => reader.walk(scan, end, interval, &mut Walk::<8> { units, coded, first, planes }),
+        Scale::Eighth => reader.walk(scan, first..end, interval, &mut Walk::<1> { units, coded, first, planes }),
+        Scale::Quarter => reader.walk(scan, first..end, interval, &mut Walk::<2> { units, coded, first, planes }),
+        Scale::Half => reader.walk(scan, first..end, interval, &mut Walk::<4> { units, coded, first, planes }),
+        Scale::Full => reader.walk(scan, first..end, interval, &mut Walk::<8> { units, coded, first, planes }),
     }
 }
 

@@ -137,6 +137,32 @@ fn rows_below_the_last_wanted_are_not_decoded() {
 }
 
 #[test]
+fn rows_above_the_first_wanted_are_left_out_where_restart_markers_lead_past_them() {
+    let picture = picture();
+    for (restart_interval, rows_of_mcus) in [(10, 2), (15, 3), (40, 4), (0, 12)] {
+        let data = picture.encode(&Layout { restart_interval, ..picture.baseline() });
+        let header = Header::read(&data, &Limits::default()).expect("a header");
+        let calls = Cell::new(0);
+        // The eleventh and the twelfth row of MCUs, which are ten wide.
+        header.decode(Scale::Full, 160..192, || calls.replace(calls.get() + 1) > 100).expect("planes");
+        assert_eq!(calls.get(), rows_of_mcus, "restart interval {restart_interval}");
+    }
+}
+
+#[test]
+fn a_wrong_restart_marker_above_the_first_wanted_row_is_not_followed() {
+    let picture = picture();
+    let data = picture.encode(&Layout { restart_interval: 10, ..picture.baseline() });
+    let restarts = restarts(&data);
+    // Without the marker at the end of the first row, the others would lead to a row too low.
+    let damaged = [&data[..restarts[0]], &data[restarts[0] + 2..]].concat();
+    let header = Header::read(&damaged, &Limits::default()).expect("a header");
+    let whole = decode(&damaged, Scale::Full).expect("planes");
+    let part = header.decode(Scale::Full, 160..192, || false).expect("planes");
+    assert_eq!(part.planes[0].data, whole.planes[0].data[160 * 160..192 * 160]);
+}
+
+#[test]
 fn scans_that_a_scale_does_not_need_are_not_decoded() {
     let picture = picture();
     let data = picture.encode(&picture.progressive());
