@@ -61,3 +61,8 @@ pub use error::{Error, Limit};
 pub use frame::Component;
 pub use header::{Color, Header, Limits};
 pub use planes::{Plane, Planes, Scale};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

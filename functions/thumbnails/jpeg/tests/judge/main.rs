@@ -86,10 +86,13 @@ impl Judge {
                 let Some(theirs) = reduced(&header, c, &theirs[c]) else { continue };
                 let what = format!("{}, component {c} at {scale:?}", file.display());
                 assert_eq!((ours.width, ours.height), (theirs.width, theirs.height), "{what}");
-                let likeness = self.tallies[i].likeness(&ours, &theirs);
+                let likeness = ours.psnr(&theirs);
                 if likeness < SAME && ours.width.min(ours.height) < SMALL {
                     self.tallies[i].small += 1;
-                } else if likeness < SAME {
+                    continue;
+                }
+                self.tallies[i].count(likeness);
+                if likeness < SAME {
                     let full = self.decode(&header, file, Scale::Full).and_then(|full| reduced(&header, c, &full[c]));
                     let full = full.expect("libjpeg-turbo has decoded it before");
                     let reference = full.lanczos(ours.width, ours.height, f64::from(scale.denominator()));
@@ -141,7 +144,7 @@ fn reduced(header: &Header, component: usize, image: &Image) -> Option<Image> {
 struct Tally {
     planes: usize,
     equal: usize,
-    /// Below 40 dB, but too small to judge.
+    /// Below 40 dB but too small to judge, and not counted otherwise.
     small: usize,
     least: Option<f64>,
     /// SSIM to the reference, ours and theirs, where that decided.
@@ -149,21 +152,22 @@ struct Tally {
 }
 
 impl Tally {
-    fn likeness(&mut self, ours: &Image, theirs: &Image) -> f64 {
-        let likeness = ours.psnr(theirs);
+    fn count(&mut self, likeness: f64) {
         self.planes += 1;
         self.equal += usize::from(likeness.is_infinite());
         self.least = Some(self.least.map_or(likeness, |least| least.min(likeness)));
-        likeness
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (count, small) = (self.decided.len(), self.small);
-        let mean = |of: fn(&(f64, f64)) -> f64| self.decided.iter().map(of).sum::<f64>() / count.max(1) as f64;
-        let (ours, theirs) = (mean(|pair| pair.0), mean(|pair| pair.1));
         write!(f, "{} planes, {} equal, least PSNR {:.1} dB", self.planes, self.equal, self.least.unwrap_or(0.0))?;
-        write!(f, "; below {SAME} dB {count} with mean SSIM {ours:.4} against {theirs:.4}, and {small} too small")
+        let count = self.decided.len();
+        if count > 0 {
+            let mean = |of: fn(&(f64, f64)) -> f64| self.decided.iter().map(of).sum::<f64>() / count as f64;
+            let (ours, theirs) = (mean(|pair| pair.0), mean(|pair| pair.1));
+            write!(f, "; {count} below {SAME} dB, mean SSIM {ours:.4} against {theirs:.4}")?;
+        }
+        write!(f, "; {} below it but too small to judge", self.small)
     }
 }
