@@ -64,8 +64,6 @@ impl<'a> Source<'a> {
                     self.len += 1;
                     self.next += 2;
                 }
-                // A fill byte, which may stand before a marker.
-                (Some(0xFF), Some(0xFF)) => self.next += 1,
                 _ => break,
             }
         }

@@ -65,6 +65,19 @@ fn a_missing_component_is_grey() {
 }
 
 #[test]
+fn a_repeated_scan_is_not_decoded() {
+    let picture = picture();
+    let mut layout = picture.non_interleaved();
+    let scans = layout.scans.clone();
+    layout.scans.splice(1..1, vec![scans[0].clone(); 100]);
+    let data = picture.encode(&layout);
+    let header = Header::read(&data, &Limits::default()).expect("a header");
+    let calls = Cell::new(0);
+    header.decode(Scale::Eighth, 0..u32::MAX, || calls.replace(calls.get() + 1) > 1000).expect("planes");
+    assert_eq!(calls.get(), 40 + 20 + 20, "rows of blocks");
+}
+
+#[test]
 fn scans_out_of_order_are_passed_over() {
     let picture = picture();
     let mut layout = picture.progressive();
@@ -101,9 +114,10 @@ fn a_lost_restart_interval_costs_only_itself() {
             assert_eq!(whole.data[end * row..], part.data[end * row..]);
         }
     };
-    // The data of intervals 5; 5 and 6 with the marker between them; half of 5.
+    // The data of intervals 5; 5 and 6 with the marker between them; 5 to 7 with theirs; half of 5.
     lost([&data[..restarts[4] + 2], &data[restarts[5]..]].concat(), 5, 6);
     lost([&data[..restarts[4] + 2], &data[restarts[6]..]].concat(), 5, 7);
+    lost([&data[..restarts[4] + 2], &data[restarts[7]..]].concat(), 5, 8);
     lost([&data[..restarts[4].midpoint(restarts[5])], &data[restarts[5]..]].concat(), 5, 6);
     // An interval twice: its second marker comes too late and is passed over, so nothing is lost.
     let twice = decode(&[&data[..restarts[5]], &data[restarts[4]..]].concat(), Scale::Full).expect("planes");

@@ -4,13 +4,16 @@ use thumbnails_jpeg::{Header, Limits, Planes, Scale};
 
 use crate::{
     reference,
-    support::encoder::{Layout, Picture},
+    support::{
+        encoder::{Layout, Picture},
+        random::Random,
+    },
 };
 
 pub(crate) const SCALES: [Scale; 4] = [Scale::Eighth, Scale::Quarter, Scale::Half, Scale::Full];
 
 /// The samplings of photos, those that few programs write, one, four and odd ones.
-const SAMPLINGS: [&[(usize, usize)]; 15] = [
+const SAMPLINGS: [&[(usize, usize)]; 16] = [
     &[(1, 1)],
     &[(2, 2)],
     &[(3, 1)],
@@ -24,12 +27,13 @@ const SAMPLINGS: [&[(usize, usize)]; 15] = [
     &[(2, 2), (2, 1), (1, 2)],
     &[(1, 1), (2, 2), (2, 2)],
     &[(3, 2), (1, 1), (2, 1)],
+    &[(2, 3), (1, 2), (1, 1)],
     &[(1, 1), (1, 1), (1, 1), (1, 1)],
     &[(2, 2), (1, 1), (1, 1), (2, 2)],
 ];
 
 /// Sizes around the edges of blocks and MCUs.
-const SIZES: [(usize, usize); 5] = [(1, 1), (16, 8), (33, 47), (63, 64), (130, 75)];
+const SIZES: [(usize, usize); 6] = [(1, 1), (16, 8), (20, 9), (33, 47), (63, 64), (130, 75)];
 
 fn decode(data: &[u8], scale: Scale) -> Planes {
     let header = Header::read(data, &Limits::default()).expect("a header");
@@ -153,13 +157,55 @@ fn rows_are_those_of_the_whole_picture() {
 }
 
 #[test]
-fn long_blocks_do_not_outrun_the_window() {
-    // Every coefficient large and none zero: blocks as long as they get, over several windows.
-    let mut picture = Picture::random(400, 300, &[(2, 2), (1, 1), (1, 1)], 5);
-    for (i, block) in picture.components.iter_mut().flat_map(|component| &mut component.blocks).enumerate() {
-        for (k, value) in block.iter_mut().enumerate().skip(1) {
-            *value = if (i + k) % 3 == 0 { -1023 } else { 1023 };
+fn fill_bytes_before_markers_change_nothing() {
+    let picture = Picture::random(60, 60, &[(2, 1), (1, 1), (1, 1)], 9);
+    for layout in [Layout { restart_interval: 2, ..picture.baseline() }, picture.progressive()] {
+        let data = picture.encode(&layout);
+        for count in 1..4 {
+            let mut filled = vec![0xFF, 0xD8];
+            for pair in data[1..].windows(2) {
+                if pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD8 | 0xFF) {
+                    filled.extend(vec![0xFF; count]);
+                }
+                if filled.len() > 2 || pair[0] != 0xD8 {
+                    filled.push(pair[0]);
+                }
+            }
+            filled.push(0xD9);
+            let (plain, filled) = (decode(&data, Scale::Half), decode(&filled, Scale::Half));
+            assert!(!filled.damaged);
+            assert!(plain.planes.iter().zip(&filled.planes).all(|(plain, filled)| plain.data == filled.data));
         }
+    }
+}
+
+#[test]
+fn planes_tell_where_a_pixel_is() {
+    let picture = Picture::random(64, 64, &[(2, 4), (1, 2), (1, 1)], 9);
+    let data = picture.encode(&picture.non_interleaved());
+    let header = Header::read(&data, &Limits::default()).expect("a header");
+    let part = header.decode(Scale::Half, 16..32, || false).expect("planes");
+    let place = |i: usize| (part.planes[i].scale_x, part.planes[i].scale_y, part.planes[i].first_row);
+    assert_eq!([place(0), place(1), place(2)], [(0.5, 0.5, 16), (0.25, 0.25, 8), (0.25, 0.125, 4)]);
+}
+
+#[test]
+fn a_scale_leaves_a_tenth_more_than_the_result() {
+    let scale = Scale::for_shrink;
+    assert_eq!([8.79, 8.8, 1000.0].map(scale), [Scale::Quarter, Scale::Eighth, Scale::Eighth]);
+    assert_eq!([4.39, 4.41, 2.19, 2.21].map(scale), [Scale::Half, Scale::Quarter, Scale::Full, Scale::Half]);
+    assert_eq!([1.0, 0.1, f64::NAN].map(scale), [Scale::Full; 3]);
+    assert_eq!(SCALES.map(Scale::denominator), [8, 4, 2, 1]);
+}
+
+#[test]
+fn long_blocks_do_not_outrun_the_window() {
+    // Coefficients large and few of them zero: blocks as long as they get, each of another length, over many windows.
+    let mut picture = Picture::random(400, 300, &[(2, 2), (1, 1), (1, 1)], 5);
+    let mut random = Random(6);
+    for block in picture.components.iter_mut().flat_map(|component| &mut component.blocks) {
+        let most = [1023, 1023, 30, 2][random.below(4)];
+        block[1..].fill_with(|| random.between(-most, most));
     }
     picture.quantisers = [1; 64];
     for layout in [picture.baseline(), picture.non_interleaved(), picture.progressive()] {

@@ -37,6 +37,16 @@ fn size_components_and_kind() {
 }
 
 #[test]
+fn bytes_between_segments_are_passed_over() {
+    let picture = picture(&YCBCR);
+    let data = picture.encode(&picture.baseline());
+    let table = body_of(&data, 0xDB) - 4;
+    // Zeros, a marker without a segment, a restart marker and an escaped byte.
+    let junk = [&data[..table], &[0, 0, 0xFF, 0x01, 0xFF, 0xD3, 0xFF, 0], &data[table..]].concat();
+    assert_eq!(read(&junk).expect("a header").width(), 90);
+}
+
+#[test]
 fn color_spaces() {
     let adobe = |transform: u8| [b"Adobe\0\x64\0\0\0\0".as_slice(), &[transform]].concat();
     let jfif = b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0".as_slice();
@@ -202,7 +212,7 @@ fn scans_that_contradict_the_frame_are_refused() {
     assert_eq!(refused(&baseline, 1, 9), malformed("scan header"), "no such component");
     assert_eq!(refused(&baseline, 1, 2), malformed("scan header"), "a component twice");
     assert_eq!(refused(&baseline, 2, 0x40), malformed("scan header"), "no such table");
-    assert_eq!(refused(&baseline, 2, 0x10), malformed("missing Huffman table"));
+    assert_eq!(refused(&baseline, 2, 0x30), malformed("missing Huffman table"));
     assert_eq!(refused(&progressive, 8, 5), malformed("progression"), "DC and AC in one");
     assert_eq!(refused(&progressive, 9, 0x20), malformed("progression"), "two bits at once");
     assert_eq!(refused(&progressive, 9, 14), malformed("progression"), "more bits than there are");

@@ -102,16 +102,18 @@ impl Picture {
             frame.extend([component.id, (component.horizontal << 4 | component.vertical) as u8, 0]);
         }
         segment(&mut out, if layout.progressive { 0xC2 } else { 0xC1 }, &frame);
-        let (counts, symbols) = code();
-        for class in [0, 0x10] {
-            segment(&mut out, 0xC4, &[&[class], &counts[..], &symbols[..]].concat());
+        for slot in 0..self.components.len() as u8 {
+            let (counts, symbols) = code(slot);
+            for class in [0, 0x10] {
+                segment(&mut out, 0xC4, &[&[class | slot], &counts[..], &symbols[..]].concat());
+            }
         }
         if layout.restart_interval > 0 {
             segment(&mut out, 0xDD, &layout.restart_interval.to_be_bytes());
         }
         for scan in &layout.scans {
             let mut header = vec![scan.components.len() as u8];
-            header.extend(scan.components.iter().flat_map(|i| [self.components[*i].id, 0]));
+            header.extend(scan.components.iter().flat_map(|i| [self.components[*i].id, 0x11 * *i as u8]));
             header.extend([scan.first as u8, scan.last as u8, scan.high << 4 | scan.low]);
             segment(&mut out, 0xDA, &header);
             ScanWriter::new(self, scan, layout).write(&mut out);
@@ -139,14 +141,30 @@ fn segment(out: &mut Vec<u8>, marker: u8, body: &[u8]) {
     out.extend(body);
 }
 
-/// One code for everything: two symbols of each length from 3 to 9, 100 of 10, and the rest of 16 bits.
-fn code() -> ([u8; 16], Vec<u8>) {
+/// A component's code, for DC and AC alike: two symbols of each length from 3 to 9, 20 or 60 of lengths from 10 to 12,
+/// and the rest of 16 bits.
+fn code(slot: u8) -> ([u8; 16], Vec<u8>) {
     let (mut counts, mut symbols) = ([0; 16], vec![0, 1, 0x11, 2, 3, 0x21, 4, 5, 0x12, 6, 0x31, 0x41, 0xF0, 7]);
     counts[2..9].fill(2);
-    (counts[9], counts[15]) = (100, 142);
+    (counts[9], counts[10], counts[11], counts[15]) = (60, 20, 20, 142);
+    symbols.rotate_left(slot.into());
     let others: Vec<u8> = (0..=255).filter(|symbol| !symbols.contains(symbol)).collect();
     symbols.extend(others);
     (counts, symbols)
+}
+
+/// Code and length of each symbol.
+fn codes(slot: u8) -> Vec<(u32, u32)> {
+    let (counts, symbols) = code(slot);
+    let (mut codes, mut next, mut symbols) = (vec![(0, 0); 256], 0, symbols.into_iter());
+    for (length, count) in (1u32..).zip(counts) {
+        for symbol in symbols.by_ref().take(count.into()) {
+            codes[usize::from(symbol)] = (next, length);
+            next += 1;
+        }
+        next <<= 1;
+    }
+    codes
 }
 
 /// Writes one scan's data.
@@ -155,7 +173,10 @@ struct ScanWriter<'a> {
     scan: &'a Scan,
     layout: &'a Layout,
     bits: BitWriter,
-    codes: Vec<(u32, u32)>,
+    /// For each component, code and length of each symbol.
+    codes: Vec<Vec<(u32, u32)>>,
+    /// The component whose turn it is.
+    current: usize,
     predictions: Vec<i32>,
     /// Blocks without anything new, and the corrections in them.
     run: u32,
@@ -164,17 +185,10 @@ struct ScanWriter<'a> {
 
 impl<'a> ScanWriter<'a> {
     fn new(picture: &'a Picture, scan: &'a Scan, layout: &'a Layout) -> Self {
-        let (counts, symbols) = code();
-        let (mut codes, mut next, mut symbols) = (vec![(0, 0); 256], 0, symbols.into_iter());
-        for (length, count) in (1u32..).zip(counts) {
-            for symbol in symbols.by_ref().take(count.into()) {
-                codes[usize::from(symbol)] = (next, length);
-                next += 1;
-            }
-            next <<= 1;
-        }
+        let codes = (0..picture.components.len() as u8).map(codes).collect();
         let predictions = vec![0; picture.components.len()];
-        Self { picture, scan, layout, bits: BitWriter::default(), codes, predictions, run: 0, corrections: vec![] }
+        let bits = BitWriter::default();
+        Self { picture, scan, layout, bits, codes, current: 0, predictions, run: 0, corrections: vec![] }
     }
 
     fn write(mut self, out: &mut Vec<u8>) {
@@ -199,6 +213,7 @@ impl<'a> ScanWriter<'a> {
             }
             since += 1;
             for &i in &self.scan.components {
+                self.current = i;
                 let component = &self.picture.components[i];
                 let (h, v) = if single { (1, 1) } else { (component.horizontal, component.vertical) };
                 for block in 0..h * v {
@@ -239,7 +254,7 @@ impl<'a> ScanWriter<'a> {
     }
 
     fn symbol(&mut self, symbol: u32) {
-        let (code, length) = self.codes[symbol as usize];
+        let (code, length) = self.codes[self.current][symbol as usize];
         self.bits.put(code, length);
     }
 
