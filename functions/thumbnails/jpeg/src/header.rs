@@ -1,6 +1,6 @@
 //! What is known of a picture before its first row is decoded.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use crate::{
     Component, Error, Limit, Planes, Scale, decode,
@@ -179,6 +179,18 @@ impl<'a> Header<'a> {
     /// The data contradict the standard or pass a limit, or `cancel` returned true.
     pub fn decode(&self, scale: Scale, rows: Range<u32>, cancel: impl Fn() -> bool) -> Result<Planes, Error> {
         decode::decode(self, scale, &rows, &cancel)
+    }
+}
+
+impl fmt::Debug for Header<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("width", &self.width())
+            .field("height", &self.height())
+            .field("color", &self.color())
+            .field("progressive", &self.progressive())
+            .field("components", &self.components())
+            .finish_non_exhaustive()
     }
 }
 

@@ -48,7 +48,7 @@ impl Scale {
 }
 
 /// The decoded rows of a picture.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Planes {
     /// One plane for each of the header's components, in the same order.
     pub planes: Vec<Plane>,
@@ -64,7 +64,7 @@ pub struct Planes {
 ///
 /// Rows follow each other without a gap, and hold nothing but samples of the picture: what only fills up a block is
 /// left out, so a filter that repeats the last sample at an edge finds the right one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plane {
     /// `width` times `height` samples.
     pub data: Vec<u8>,
