@@ -32,7 +32,8 @@ pub(crate) fn decode(
         let (width, rows) = extent(frame, component, scale, rows);
         let height = rows.end - rows.start;
         Plane {
-            data: vec![GREY; width as usize * height as usize],
+            // Rows are appended as they come, so that nothing is written twice.
+            data: Vec::with_capacity(width as usize * height as usize),
             width,
             height,
             first_row: rows.start,
@@ -47,6 +48,9 @@ pub(crate) fn decode(
         progressive::decode(header, scale, &mut reader, &mut planes)?;
     } else {
         sequential::decode(header, scale, &mut reader, &mut planes)?;
+    }
+    for plane in &mut planes.planes {
+        plane.data.resize(plane.width as usize * plane.height as usize, GREY);
     }
     if planes.damaged && !reader.started { Err(Error::Truncated) } else { Ok(planes) }
 }
@@ -107,8 +111,12 @@ impl Strip {
         let from = wanted.start.max(first);
         let to = wanted.end.min(first + self.height);
         for y in from..to {
-            let source = &self.samples[(y - first) * self.stride..][..width];
-            plane.data[(y - wanted.start) * width..][..width].copy_from_slice(source);
+            let at = (y - wanted.start) * width;
+            // Rows come in order. One that is there already comes from a component's second scan.
+            if plane.data.len() <= at {
+                plane.data.resize(at, GREY);
+                plane.data.extend_from_slice(&self.samples[(y - first) * self.stride..][..width]);
+            }
         }
     }
 

@@ -115,7 +115,7 @@ pub(crate) trait Mcus {
     /// These MCUs are lost.
     fn lose(&mut self, columns: Range<usize>);
 
-    /// All MCUs of a row have been decoded or lost.
+    /// All MCUs of a row have been decoded or lost, but not all were lost.
     fn finish_row(&mut self, row: usize);
 }
 
@@ -149,6 +149,7 @@ impl Reader<'_> {
             if (self.cancel)() {
                 return Err(Error::Cancelled);
             }
+            let mut some = false;
             while column < scan.wide {
                 if left == 0 {
                     bits = self.source.restart(number);
@@ -158,7 +159,7 @@ impl Reader<'_> {
                 }
                 let run = left.min(scan.wide - column);
                 let done = if lost { 0 } else { mcus.decode(&mut self.source, &mut bits, row, column..column + run) };
-                self.started |= done > 0;
+                some |= done > 0;
                 if done < run {
                     mcus.lose(column + done..column + run);
                     (lost, whole) = (true, false);
@@ -167,7 +168,10 @@ impl Reader<'_> {
                 left -= run;
             }
             column = 0;
-            mcus.finish_row(row);
+            if some {
+                self.started = true;
+                mcus.finish_row(row);
+            }
             if lost && interval == usize::MAX {
                 break;
             }

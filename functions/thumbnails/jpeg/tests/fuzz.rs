@@ -52,10 +52,10 @@ fn mutations() {
     for seed in seeds {
         let mut random = Random(seed);
         let file = mutated(&files[random.below(files.len())], &mut random);
-        // Few may be large: each of those takes as long as a hundred others. The memory is bounded because the
-        // allocator of this test, unlike the usual one, takes its time to clear it.
-        let pixels = if random.below(100) == 0 { Limits::default().pixels } else { 500_000 };
-        let limits = Limits { pixels, memory: 160 << 20, ..Limits::default() };
+        // Few may be large: each of those takes as long as a hundred others, and at the default limit it takes a slow
+        // machine that long just to fill the planes.
+        let pixels = if random.below(100) == 0 { 20_000_000 } else { 500_000 };
+        let limits = Limits { pixels, ..Limits::default() };
         let result = catch_unwind(AssertUnwindSafe(|| examine(&file, &limits, &mut random, &mut tally)));
         assert!(result.is_ok(), "FUZZ_SEED={seed} fails, with a file of {} bytes", file.len());
     }
