@@ -9,8 +9,10 @@ use std::{
 /// The route groups: folders under `functions/` with a Lambda of their own.
 fn groups() -> BTreeSet<String> {
     let functions = root().join("functions");
-    let folders = fs::read_dir(functions).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    folders.filter(|name| name != "container").collect()
+    let folders = fs::read_dir(functions).unwrap().map(|entry| entry.unwrap().path());
+    let packages = folders.filter(|folder| folder.join("Cargo.toml").exists());
+    let names = packages.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned());
+    names.filter(|name| name != "container").collect()
 }
 
 fn root() -> &'static Path {
