@@ -1,0 +1,31 @@
+//! Animations: each frame is a picture of its own.
+
+use crate::{
+    Cancel, Error, Transform,
+    color::{self, Conversion},
+    decode::Animation,
+    encode,
+    geometry::Plan,
+    render::finish,
+};
+
+/// An animated WebP.
+pub(crate) fn animate(
+    animation: Animation<'_>,
+    transform: &Transform,
+    plan: &Plan,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
+    let (width, height) = plan.canvas;
+    let conversion = Conversion::by(animation.profile.as_deref());
+    let settings = encode::settings(transform.quality);
+    let mut output = thumbnails_webp::Animation::new(width, height, animation.loops, settings)?;
+    for frame in animation.frames {
+        cancel.check()?;
+        let frame = frame?;
+        let resized = frame.raster.resized(plan.area, plan.resized)?;
+        let finished = finish(resized, &conversion, plan);
+        output.add(&color::to_rgba(finished).pixels, frame.millis)?;
+    }
+    Ok(output.finish()?)
+}

@@ -1,0 +1,66 @@
+//! Thumbnail pixels -> bytes.
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use thumbnails_webp::{Image, Settings};
+
+use crate::{
+    Cancel, Error, Format, color,
+    planes::limited_luma,
+    raster::{Layout, Raster},
+};
+
+/// libwebp's middle way between fast and small.
+const METHOD: u8 = 4;
+
+pub(crate) fn settings(quality: u8) -> Settings {
+    Settings { quality, method: METHOD }
+}
+
+/// Encodes `Gray`, `Rgb` or `Rgba`.
+pub(crate) fn encode(raster: Raster, format: Format, quality: u8, cancel: &Cancel) -> Result<Vec<u8>, Error> {
+    match format {
+        Format::WebP => webp(&raster, quality, cancel),
+        Format::Jpeg => jpeg(raster, quality),
+    }
+}
+
+/// Encodes planes as WebP has them.
+pub(crate) fn planes(
+    [y, u, v]: &[Vec<u8>; 3],
+    (width, height): (u32, u32),
+    quality: u8,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
+    let image = Image::Yuv420 { y, u, v };
+    Ok(thumbnails_webp::encode(image, width, height, settings(quality), &|| cancel.is_set())?)
+}
+
+fn webp(raster: &Raster, quality: u8, cancel: &Cancel) -> Result<Vec<u8>, Error> {
+    let Raster { width, height, .. } = *raster;
+    let (luma, chroma);
+    let image = match raster.layout {
+        Layout::Gray => {
+            luma = raster.pixels.iter().map(|gray| limited_luma(*gray)).collect::<Vec<_>>();
+            chroma = vec![128; (width as usize).div_ceil(2) * (height as usize).div_ceil(2)];
+            Image::Yuv420 { y: &luma, u: &chroma, v: &chroma }
+        }
+        Layout::Rgb => Image::Rgb(&raster.pixels),
+        Layout::Rgba => Image::Rgba(&raster.pixels),
+        Layout::Cmyk => return Err(Error::encoder("inks are not colours")),
+    };
+    Ok(thumbnails_webp::encode(image, width, height, settings(quality), &|| cancel.is_set())?)
+}
+
+fn jpeg(raster: Raster, quality: u8) -> Result<Vec<u8>, Error> {
+    let raster = color::over_white(raster);
+    let side = |side: u32| u16::try_from(side).map_err(Error::encoder);
+    let (width, height) = (side(raster.width)?, side(raster.height)?);
+    let colors = if raster.layout == Layout::Gray { ColorType::Luma } else { ColorType::Rgb };
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, quality);
+    encoder.set_progressive(true);
+    encoder.set_optimized_huffman_tables(true);
+    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    encoder.encode(&raster.pixels, width, height, colors).map_err(Error::encoder)?;
+    Ok(bytes)
+}

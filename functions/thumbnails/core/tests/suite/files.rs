@@ -1,0 +1,150 @@
+//! Pictures made by code, in every format that is read, and a look at what comes out.
+
+use std::borrow::Cow;
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use thumbnails_core::{Cancel, Fit, Format, Size, Thumbnail, Transform, render};
+
+/// The colours of the four quarters of [`quarters`]: top left, top right, bottom left, bottom right.
+pub(crate) const QUARTERS: [[u8; 3]; 4] = [[220, 40, 40], [40, 200, 60], [50, 60, 210], [230, 220, 60]];
+
+/// RGB pixels of a picture in four quarters.
+pub(crate) fn quarters(width: usize, height: usize) -> Vec<u8> {
+    let quarter = |x, y| QUARTERS[usize::from(x >= width / 2) + 2 * usize::from(y >= height / 2)];
+    (0..height).flat_map(|y| (0..width).flat_map(move |x| quarter(x, y))).collect()
+}
+
+/// Grey waves, with detail of every size.
+pub(crate) fn waves(width: usize, height: usize) -> Vec<u8> {
+    let wave = |x: usize, y: usize| ((x * x / 7 + y * 3) % 256) as u8 / 2 + ((x ^ y) % 128) as u8;
+    (0..height).flat_map(|y| (0..width).map(move |x| wave(x, y))).collect()
+}
+
+/// A JPEG, with what `prepare` does to its encoder.
+pub(crate) fn jpeg(
+    pixels: &[u8],
+    (width, height): (u16, u16),
+    colors: ColorType,
+    prepare: impl FnOnce(&mut Encoder<&mut Vec<u8>>),
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, 92);
+    prepare(&mut encoder);
+    encoder.encode(pixels, width, height, colors).expect("encodes");
+    bytes
+}
+
+/// A JPEG of four quarters.
+pub(crate) fn quarters_jpeg(width: u16, height: u16) -> Vec<u8> {
+    jpeg(&quarters(width.into(), height.into()), (width, height), ColorType::Rgb, |encoder| {
+        encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    })
+}
+
+/// A block of EXIF data with nothing but an orientation, as JPEG has it.
+pub(crate) fn exif(orientation: u8) -> Vec<u8> {
+    let mut block = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    block.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    block
+}
+
+/// A PNG, with what `prepare` does to its encoder.
+pub(crate) fn png(
+    pixels: &[u8],
+    (width, height): (u32, u32),
+    (color, depth): (png::ColorType, png::BitDepth),
+    prepare: impl FnOnce(&mut png::Encoder<'_, &mut Vec<u8>>),
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    prepare(&mut encoder);
+    encoder.write_header().expect("a header").write_image_data(pixels).expect("encodes");
+    bytes
+}
+
+/// A lossless WebP.
+pub(crate) fn webp(pixels: &[u8], (width, height): (u32, u32), colors: image_webp::ColorType) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    image_webp::WebPEncoder::new(&mut bytes).encode(pixels, width, height, colors).expect("encodes");
+    bytes
+}
+
+/// A GIF of solid frames, each with its colour, delay in hundredths of a second, and place.
+pub(crate) fn gif(width: u16, height: u16, frames: &[Solid]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, width, height, &[]).expect("a header");
+    encoder.set_repeat(gif::Repeat::Infinite).expect("repeats");
+    for solid in frames {
+        let [left, top, width, height] = solid.place;
+        let frame = gif::Frame {
+            delay: solid.delay,
+            left,
+            top,
+            width,
+            height,
+            dispose: solid.dispose,
+            palette: Some(solid.color.to_vec()),
+            buffer: Cow::Owned(vec![0; usize::from(width) * usize::from(height)]),
+            ..gif::Frame::default()
+        };
+        encoder.write_frame(&frame).expect("encodes");
+    }
+    drop(encoder);
+    bytes
+}
+
+/// A frame of one colour.
+pub(crate) struct Solid {
+    pub(crate) color: [u8; 3],
+    pub(crate) delay: u16,
+    /// Left, top, width, height.
+    pub(crate) place: [u16; 4],
+    pub(crate) dispose: gif::DisposalMethod,
+}
+
+/// A box of two sides.
+pub(crate) fn boxed(width: u32, height: u32, fit: Fit, format: Format) -> Transform {
+    Transform { size: Size { width: Some(width), height: Some(height) }, fit, format, quality: 80 }
+}
+
+/// Makes a thumbnail, or fails the test.
+pub(crate) fn thumbnail(bytes: &[u8], transform: Transform) -> Thumbnail {
+    render(bytes, &transform, &Cancel::never()).expect("a thumbnail")
+}
+
+/// The pixels of a WebP, by a decoder that is not libwebp's.
+pub(crate) struct Pixels {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) alpha: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Pixels {
+    pub(crate) fn of_webp(webp: &[u8]) -> Self {
+        let mut decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(webp)).expect("a WebP");
+        let (width, height) = decoder.dimensions();
+        let mut bytes = vec![0; decoder.output_buffer_size().expect("a size")];
+        decoder.read_image(&mut bytes).expect("decodes");
+        Self { width, height, alpha: decoder.has_alpha(), bytes }
+    }
+
+    /// The pixel at these shares of the sides.
+    pub(crate) fn at(&self, x: f64, y: f64) -> &[u8] {
+        let place = |share: f64, side: u32| (share * f64::from(side)) as usize;
+        let bytes = if self.alpha { 4 } else { 3 };
+        let at = (place(y, self.height) * self.width as usize + place(x, self.width)) * bytes;
+        &self.bytes[at..at + bytes]
+    }
+
+    /// Whether the middles of the quarters have these colours, give or take what compression changes.
+    pub(crate) fn assert_quarters(&self, expected: [[u8; 3]; 4], what: &str) {
+        for (place, expected) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)].into_iter().zip(expected) {
+            let got = self.at(place.0, place.1);
+            let near = got.iter().zip(expected).all(|(got, expected)| got.abs_diff(expected) <= 14);
+            assert!(near, "{what}: {got:?} instead of {expected:?} at {place:?}");
+        }
+    }
+}

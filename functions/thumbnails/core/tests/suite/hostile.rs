@@ -1,0 +1,221 @@
+//! Bombs, lies and noise: each is refused or survived, and none takes long.
+
+use std::time::{Duration, Instant};
+
+use jpeg_encoder::{ColorType, SamplingFactor};
+use png::BitDepth;
+use thumbnails_core::{Cancel, Error, Fit, Format, limits, render};
+
+use crate::files::{self, Solid, boxed, gif, jpeg, png, quarters, quarters_jpeg, waves, webp};
+
+/// What rendering a file at 64 x 64 ends in. It may not take a second in any case.
+fn outcome(bytes: &[u8]) -> Result<(), Error> {
+    let start = Instant::now();
+    let result = render(bytes, &boxed(64, 64, Fit::Cover, Format::WebP), &Cancel::never());
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}: {result:?}", start.elapsed());
+    result.map(|_| ())
+}
+
+fn assert_too_large(bytes: &[u8], what: &str) {
+    assert!(matches!(outcome(bytes), Err(Error::TooLarge(_))), "{what}: {:?}", outcome(bytes));
+}
+
+#[test]
+fn what_is_no_picture_is_told_by_its_first_bytes() {
+    let none = [
+        &b""[..],
+        b"\xFF\xD8",
+        b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+        b"<?xml version='1.0'?><!DOCTYPE svg [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg>&x;</svg>",
+        b"%PDF-1.7",
+        b"II*\0\x08\0\0\0",
+        b"MM\0*\0\0\0\x08",
+        b"\0\0\0\x20ftypavif",
+        b"BM\x36\0\0\0",
+        b"<!doctype html><script>alert(1)</script>",
+        b"{\"code\":\"NOT_FOUND\"}",
+        b"RIFF\x10\0\0\0WAVEfmt ",
+        b"push graphic-context\nviewbox 0 0 640 480\nfill 'url(https://example.com/\"|ls \"-la)'",
+        b"GIF88a",
+    ];
+    for bytes in none {
+        assert_eq!(outcome(bytes), Err(Error::NotAnImage), "{:?}", String::from_utf8_lossy(bytes));
+    }
+    assert_too_large(&vec![0xFF; limits::INPUT_BYTES + 1], "a file of 20 MB and a byte");
+}
+
+#[test]
+fn a_bomb_is_known_by_its_header() {
+    // GIF: the canvas is in the first bytes.
+    let mut bytes = gif(4, 4, &[solid()]);
+    bytes[6..10].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xFF]);
+    assert_too_large(&bytes, "a GIF of 65535 x 65535");
+    bytes[6..10].copy_from_slice(&[0x00, 0x20, 0x00, 0x20]);
+    assert_too_large(&bytes, "a GIF of 8192 x 8192");
+    // A frame may be larger than its canvas: 65535 x 65535 here, on 4 x 4.
+    let mut bytes = gif(4, 4, &[solid()]);
+    let frame = bytes.iter().position(|byte| *byte == b',').expect("a frame");
+    bytes[frame + 5..frame + 9].copy_from_slice(&[0xFF; 4]);
+    assert_too_large(&bytes, "a frame of 65535 x 65535");
+    // PNG: width and height at 16, and the checksum after them must fit or the header counts for nothing.
+    for (width, height) in [(50_000_u32, 50_000_u32), (u32::MAX, 1), (16_384, 1), (8000, 8000)] {
+        let header = png_header(width, height);
+        assert!(matches!(outcome(&header), Err(Error::TooLarge(_) | Error::Malformed(_))), "{width}x{height}");
+    }
+    assert_too_large(&png_header(16_383, 16_383), "a PNG of 268 million pixels");
+    // WebP: the canvas of an extended file, and the sizes within a plain one.
+    assert_too_large(&webp_canvas(16_384, 16_384), "a WebP of 16384 x 16384");
+    assert_too_large(&webp_canvas(8192, 8192), "a WebP of 67 million pixels");
+    let lossless = [&b"RIFF\x1E\0\0\0WEBPVP8L\x11\0\0\0\x2F"[..], &[0xFF; 24]].concat();
+    assert!(matches!(outcome(&lossless), Err(Error::TooLarge(_) | Error::Malformed(_))));
+    // JPEG: height and width of the frame header.
+    let mut bytes = quarters_jpeg(16, 16);
+    let frame = bytes.windows(2).position(|marker| marker == [0xFF, 0xC0]).expect("a frame header");
+    bytes[frame + 5..frame + 9].copy_from_slice(&[0xFF; 4]);
+    assert_too_large(&bytes, "a JPEG of 65535 x 65535");
+    bytes[frame + 5..frame + 9].copy_from_slice(&[0x20, 0, 0x20, 0]);
+    assert_too_large(&bytes, "a JPEG of 67 million pixels");
+}
+
+fn solid() -> Solid {
+    Solid { color: [1, 2, 3], delay: 1, place: [0, 0, 4, 4], dispose: ::gif::DisposalMethod::Keep }
+}
+
+/// A PNG that starts well, and holds a few bytes in place of its rows.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = ::png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(::png::ColorType::Rgba);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_chunk(::png::chunk::IDAT, &[0x78, 0x9C, 0x63, 0, 1]).expect("a chunk");
+    drop(writer);
+    bytes
+}
+
+fn webp_canvas(width: u32, height: u32) -> Vec<u8> {
+    let plain = webp(&[0; 3 * 4 * 4], (4, 4), image_webp::ColorType::Rgb8);
+    let mut bytes = b"RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0".to_vec();
+    bytes.extend(&(width - 1).to_le_bytes()[..3]);
+    bytes.extend(&(height - 1).to_le_bytes()[..3]);
+    bytes.extend(&plain[12..]);
+    let size = u32::try_from(bytes.len() - 8).expect("small").to_le_bytes();
+    bytes[4..8].copy_from_slice(&size);
+    bytes
+}
+
+#[test]
+fn a_lie_about_the_size_ends_soon() {
+    // 49 million pixels promised, a few bytes there.
+    assert!(matches!(outcome(&png_header(7000, 7000)), Err(Error::Malformed(_))));
+    assert!(outcome(&webp_canvas(7000, 7000)).is_err());
+    let mut bytes = gif(4, 4, &[solid()]);
+    bytes[6..10].copy_from_slice(&[0x00, 0x1B, 0x00, 0x1B]);
+    outcome(&bytes).expect("a small frame on a canvas of 6912 x 6912 is legal");
+    let mut bytes = quarters_jpeg(64, 64);
+    let frame = bytes.windows(2).position(|marker| marker == [0xFF, 0xC0]).expect("a frame header");
+    bytes[frame + 5..frame + 9].copy_from_slice(&[0x1B, 0x58, 0x1B, 0x58]);
+    // Rows that are missing may come out grey, but soon.
+    let _ = outcome(&bytes);
+}
+
+#[test]
+fn animations_have_an_end() {
+    let frames = |count: usize, side: u16| {
+        let solid = || Solid { place: [0, 0, 1, 1], ..solid() };
+        let frames: Vec<Solid> = (0..count).map(|_| solid()).collect();
+        gif(side, side, &frames)
+    };
+    outcome(&frames(100, 16)).expect("a hundred frames");
+    assert_too_large(&frames(101, 16), "101 frames");
+    assert_too_large(&frames(60, 1000), "60 million pixels in 60 frames");
+}
+
+#[test]
+fn a_progressive_jpeg_has_at_most_200_scans() {
+    let bytes = jpeg(&waves(64, 64), (64, 64), ColorType::Luma, |encoder| {
+        encoder.set_progressive(true);
+        encoder.set_progressive_scans(10);
+    });
+    let starts: Vec<usize> =
+        bytes.windows(2).zip(0..).filter(|(marker, _)| *marker == [0xFF, 0xDA]).map(|(_, at)| at).collect();
+    let last_scan = bytes[starts[starts.len() - 1]..bytes.len() - 2].to_vec();
+    let body = &bytes[..bytes.len() - 2];
+    let with = |more: usize| [body, &last_scan.repeat(more), &[0xFF, 0xD9]].concat();
+    assert!(!matches!(outcome(&with(100)), Err(Error::TooLarge(_))));
+    let transform = boxed(64, 64, Fit::Cover, Format::WebP);
+    let refused = render(&with(5000), &transform, &Cancel::never());
+    assert_eq!(refused, Err(Error::TooLarge("it has more than 200 scans")));
+}
+
+#[test]
+fn a_colour_profile_has_at_most_a_megabyte() {
+    let large = vec![7; limits::PROFILE_BYTES + 1];
+    let flat = vec![9; 16 * 16 * 3];
+    let bytes = jpeg(&flat, (16, 16), ColorType::Rgb, |encoder| encoder.add_icc_profile(&large).expect("fits"));
+    assert_too_large(&bytes, "in a JPEG");
+    let size = (16, 16);
+    let mut info = ::png::Info::with_size(16, 16);
+    info.color_type = ::png::ColorType::Rgb;
+    info.bit_depth = BitDepth::Eight;
+    info.icc_profile = Some(large.into());
+    let mut bytes = Vec::new();
+    let mut writer = ::png::Encoder::with_info(&mut bytes, info).expect("valid").write_header().expect("a header");
+    writer.write_image_data(&flat).expect("encodes");
+    drop(writer);
+    assert_too_large(&bytes, "in a PNG");
+    let mut encoder_bytes = Vec::new();
+    let mut encoder = image_webp::WebPEncoder::new(&mut encoder_bytes);
+    encoder.set_icc_profile(vec![7; limits::PROFILE_BYTES + 1]);
+    encoder.encode(&flat, size.0, size.1, image_webp::ColorType::Rgb8).expect("encodes");
+    assert_too_large(&encoder_bytes, "in a WebP");
+}
+
+/// One small file of each kind.
+fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let rgb = quarters(40, 30);
+    let small = (40, 30);
+    let rgba: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 200]).collect();
+    vec![
+        ("baseline", jpeg(&rgb, small, ColorType::Rgb, |encoder| encoder.set_sampling_factor(SamplingFactor::R_4_2_0))),
+        ("progressive", jpeg(&rgb, small, ColorType::Rgb, |encoder| encoder.set_progressive(true))),
+        (
+            "turned",
+            jpeg(&rgb, small, ColorType::Rgb, |encoder| encoder.add_app_segment(1, files::exif(6)).expect("fits")),
+        ),
+        ("png", png(&rgba, (40, 30), (::png::ColorType::Rgba, BitDepth::Eight), |_| {})),
+        ("webp", webp(&rgba, (40, 30), image_webp::ColorType::Rgba8)),
+        ("lossy webp", files::thumbnail(&quarters_jpeg(40, 30), boxed(40, 30, Fit::Cover, Format::WebP)).bytes),
+        ("gif", gif(4, 4, &[solid(), solid()])),
+    ]
+}
+
+#[test]
+fn a_file_may_end_anywhere() {
+    for (_, bytes) in samples() {
+        for end in 0..bytes.len() {
+            // Whatever the answer is: there is one.
+            let _ = outcome(&bytes[..end]);
+        }
+    }
+}
+
+#[test]
+fn no_noise_makes_it_panic() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for (_, bytes) in samples() {
+        for _ in 0..400 {
+            let mut bytes = bytes.clone();
+            for _ in 0..=random() % 8 {
+                let at = usize::try_from(random()).expect("64 bits") % bytes.len();
+                bytes[at] = random().to_le_bytes()[0];
+            }
+            let _ = outcome(&bytes);
+        }
+    }
+}
