@@ -13,7 +13,8 @@ Usage:
   cargo dev [--port 8080] [--host 127.0.0.1] [--data DIR]
       Serves everything on one port. Data lives in memory, or in DIR.
   cargo dev db [--port 8000] [--host 127.0.0.1] [--data DIR]
-      Serves only the DynamoDB with the demo data, for `cargo lambda watch`.
+      Serves only the DynamoDB with the demo data, and on the port after it the S3
+      with the photos, for `cargo lambda watch`.
   cargo dev token --user ID [--plan premium]
       Prints a token that is good for a week on this machine.
 ";

@@ -1,7 +1,8 @@
-//! Local development: an embedded DynamoDB with demo data, tokens to try it with, and a stand-in for the Lambda
+//! Local development: an embedded DynamoDB with demo data, a bucket of photos, tokens to try it with, and a stand-in for the Lambda
 //! Runtime API. The end-to-end tests and the benchmark use the same parts.
 
 pub mod app;
+pub mod bucket;
 pub mod cli;
 pub mod database;
 pub mod demo;

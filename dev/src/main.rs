@@ -4,6 +4,7 @@ use std::{io::ErrorKind, process::ExitCode};
 
 use dev::{
     app,
+    bucket::Bucket,
     cli::{self, Command, HELP, Listen},
     database::Database,
     demo::{self, prepare},
@@ -44,7 +45,10 @@ async fn everything(listen: Listen) -> Result<(), Mistake> {
     let listener = bind(&listen).await?;
     let any_port = Listen { host: "127.0.0.1".into(), port: 0, ..listen.clone() };
     let database = loaded_database(bind(&any_port).await?, &listen).await?;
-    let app = app::on(&database.endpoint()).map_err(|error| error.to_string())?;
+    let bucket =
+        Bucket::start(bind(&any_port).await?).map_err(|error| format!("the bucket cannot be served: {error}"))?;
+    let env = settings::env().with([("AWS_ENDPOINT_URL_S3", bucket.endpoint())]);
+    let app = app::with(env, &database.endpoint()).map_err(|error| error.to_string())?;
     let service = app::service(&app).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     greet(&format!("http://{address}"), &database)?;
@@ -56,8 +60,13 @@ async fn everything(listen: Listen) -> Result<(), Mistake> {
 
 async fn database_alone(listen: Listen) -> Result<(), Mistake> {
     let listener = bind(&listen).await?;
+    // Next to the database; where that takes any free port, so does this.
+    let beside = Listen { port: if listen.port == 0 { 0 } else { listen.port.saturating_add(1) }, ..listen.clone() };
+    let bucket =
+        Bucket::start(bind(&beside).await?).map_err(|error| format!("the bucket cannot be served: {error}"))?;
     let database = loaded_database(listener, &listen).await?;
     println!("DynamoDB with the demo data: {}", database.endpoint());
+    println!("S3 with the photos: {}", bucket.endpoint());
     println!("Next: cargo lambda watch --env-file dev/local.env");
     runtime::termination().await;
     database.stop().await;
@@ -92,6 +101,7 @@ fn greet(address: &str, database: &Database) -> Result<(), Mistake> {
     println!("Try:");
     println!("  curl -s '{address}/api/v2/products?category=audio&limit=2'");
     println!("  curl -s {address}/api/v2/users/me -H 'Authorization: Bearer {free}'");
-    println!("  curl -s {address}/api/v2/home -H 'Authorization: Bearer {free}'\n");
+    println!("  curl -s {address}/api/v2/home -H 'Authorization: Bearer {free}'");
+    println!("  curl -s '{address}/images/products/p-0001.jpg?w=300&h=300&format=webp' -o p-0001.webp\n");
     Ok(())
 }

@@ -9,7 +9,7 @@ use aws_sdk_secretsmanager::{Client, error::SdkError};
 use tokio::sync::Mutex;
 
 use crate::{
-    config::{ConfigError, SecretSource, check_secret},
+    config::{ConfigError, Env, SecretSource, check_secret},
     error::ApiError,
 };
 
@@ -202,6 +202,28 @@ impl Secret {
                 cache.newer_than(seen, async || current_and_previous(client, id).await.map(only_strong)).await
             }
         }
+    }
+}
+
+/// A secret that may be rotated, for a route group of its own. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rotating(Arc<Secret>);
+
+impl Rotating {
+    /// Reads `name` or `name_ID`, where either is set.
+    ///
+    /// # Errors
+    /// See [`SecretSource::from_env`].
+    pub fn from_env(env: &Env, name: &str, client: &Client) -> Result<Option<Self>, ConfigError> {
+        Ok(SecretSource::from_env(env, name)?.map(|source| Self(Arc::new(Secret::new(&source, client)))))
+    }
+
+    /// The values that verify, current first.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the secret cannot be read.
+    pub async fn values(&self) -> Result<Arc<Vec<String>>, ApiError> {
+        self.0.values().await
     }
 }
 

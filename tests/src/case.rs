@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::coding;
 
@@ -52,7 +53,8 @@ pub struct Response {
     pub status: u16,
     /// Headers by name, repeated ones joined.
     pub headers: BTreeMap<String, String>,
-    /// A JSON body; or the text of any other; null when there is none. Without the coding that the headers name.
+    /// A JSON body; or the text of any other, or what stands for it if it has none; null when there is no body. Without
+    /// the coding that the headers name.
     pub body: Value,
 }
 
@@ -112,6 +114,13 @@ impl Request {
     }
 }
 
+/// Stands for a body that is no text: its kind and size, and a hash that no other body has.
+pub fn binary(body: &[u8]) -> String {
+    let hash = Sha256::digest(body);
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{} bytes, sha256 {hash}…", body.len())
+}
+
 /// Headers of one connection, or of one moment.
 const CONNECTION_HEADERS: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
@@ -126,7 +135,7 @@ impl Response {
             }
         }
         let body = coding::decoded(joined.get("content-encoding").map(String::as_str), body);
-        let text = String::from_utf8(body).expect("a text body");
+        let text = String::from_utf8(body).unwrap_or_else(|error| binary(error.as_bytes()));
         let body = serde_json::from_str(&text).unwrap_or(if text.is_empty() { Value::Null } else { text.into() });
         Self { status, headers: joined, body }
     }

@@ -2,7 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
-use dev::{database::Database, runtime_api::LambdaProcess, settings};
+use axum::Router;
+use dev::{bucket::Bucket, database::Database, runtime_api::LambdaProcess, settings};
 
 use crate::{
     case::{Request, Response},
@@ -26,14 +27,17 @@ impl Door {
     /// Opens the door on a fresh database with the demo data; `binary` is the Lambda function behind it.
     pub async fn open(self, binary: &Path) -> Open {
         let database = demo_database().await;
+        let bucket = Bucket::on_any_port().await.expect("a bucket");
+        let photos = bucket.endpoint();
+        let settings = [("AWS_ENDPOINT_URL_S3", photos.as_str())];
         let entry = match self {
-            Self::Tcp => Entry::Tcp(Server::on(&database.endpoint()).await),
+            Self::Tcp => Entry::Tcp(Server::with(&database.endpoint(), settings, Router::new()).await),
             Self::Lambda(source) => {
-                let process = spawn(binary, &database.endpoint(), []).await;
+                let process = spawn(binary, &database.endpoint(), settings).await;
                 Entry::Lambda(source, Box::new(process))
             }
         };
-        Open { entry, _database: database }
+        Open { entry, _bucket: bucket, _database: database }
     }
 }
 
@@ -52,7 +56,8 @@ pub async fn spawn<const N: usize>(
 /// An open door.
 pub struct Open {
     entry: Entry,
-    // Dropped last: the function behind the door still talks to it.
+    // Dropped last: the function behind the door still talks to them.
+    _bucket: Bucket,
     _database: Database,
 }
 

@@ -12,5 +12,6 @@ pub fn routes(app: &App) -> Result<Router, ConfigError> {
         .merge(users::router(users::State::new(app)?))
         .merge(products::router(products::State::new(app)?))
         .merge(orders::router(orders::State::new(app)?))
-        .merge(home::router(home::State::new(app)?)))
+        .merge(home::router(home::State::new(app)?))
+        .merge(thumbnails::router(thumbnails::State::new(app)?)))
 }

@@ -30,6 +30,8 @@ pub struct Aws {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// Secrets Manager.
     pub secrets: aws_sdk_secretsmanager::Client,
+    /// What the clients sign with, for a service that is called without one.
+    pub credentials: SharedCredentialsProvider,
 }
 
 impl Aws {
@@ -50,10 +52,11 @@ impl Aws {
             let provider = ProviderConfig::without_region().with_http_client(http.clone());
             SharedCredentialsProvider::new(EcsCredentialsProvider::builder().configure(&provider).build())
         };
-        let config = sdk_config(region, http, credentials, limits);
+        let config = sdk_config(region, http, credentials.clone(), limits);
         let shared = env.url("AWS_ENDPOINT_URL")?;
         let at = |name: &str| Ok(env.url(name)?.or(shared).map(str::to_owned));
-        Ok(Self::new(&config, at("AWS_ENDPOINT_URL_DYNAMODB")?, at("AWS_ENDPOINT_URL_SECRETS_MANAGER")?))
+        let endpoints = (at("AWS_ENDPOINT_URL_DYNAMODB")?, at("AWS_ENDPOINT_URL_SECRETS_MANAGER")?);
+        Ok(Self::new(&config, credentials, endpoints))
     }
 
     /// Clients for an emulator on this machine.
@@ -62,11 +65,16 @@ impl Aws {
     /// When the trusted roots cannot be used.
     pub fn local(endpoint: &str, limits: Limits) -> Result<Self, ConfigError> {
         let credentials = SharedCredentialsProvider::new(Credentials::new("local", "local", None, None, "local"));
-        let config = sdk_config("us-east-1".to_owned(), https_client(AMAZON_ROOTS)?, credentials, limits);
-        Ok(Self::new(&config, Some(endpoint.to_owned()), Some(endpoint.to_owned())))
+        let config = sdk_config("us-east-1".to_owned(), https_client(AMAZON_ROOTS)?, credentials.clone(), limits);
+        Ok(Self::new(&config, credentials, (Some(endpoint.to_owned()), Some(endpoint.to_owned()))))
     }
 
-    fn new(config: &SdkConfig, dynamodb: Option<String>, secrets: Option<String>) -> Self {
+    /// With the endpoints of DynamoDB and Secrets Manager, where they are not AWS's own.
+    fn new(
+        config: &SdkConfig,
+        credentials: SharedCredentialsProvider,
+        (dynamodb, secrets): (Option<String>, Option<String>),
+    ) -> Self {
         let mut for_dynamodb = aws_sdk_dynamodb::config::Builder::from(config);
         for_dynamodb.set_endpoint_url(dynamodb);
         let mut for_secrets = aws_sdk_secretsmanager::config::Builder::from(config);
@@ -74,6 +82,7 @@ impl Aws {
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(for_dynamodb.build()),
             secrets: aws_sdk_secretsmanager::Client::from_conf(for_secrets.build()),
+            credentials,
         }
     }
 }
