@@ -1,8 +1,10 @@
 //! Demo data: the same on every machine and in every run.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use orders::{Line, Order, Status};
+use photos::Photo;
 use products::Product;
 use serde_dynamo::aws_sdk_dynamodb_1::to_item;
 use shared::{
@@ -10,6 +12,7 @@ use shared::{
     delta::{Item, initial_items},
     values::{Address, Money},
 };
+use thumbnails_core::Cancel;
 use users::{Metadata, Preferences, User};
 
 use crate::{app, database::Database, settings, tables};
@@ -154,6 +157,7 @@ pub fn product(n: u16) -> Product {
     let (adjective, kind) = (choose(&mut rng, &ADJECTIVES), choose(&mut rng, kinds));
     let brand = choose(&mut rng, &BRANDS);
     let name = format!("{adjective} {kind}");
+    let image = format!("products/p-{n:04}.jpg");
     Product {
         description: format!(
             "The {name} by {brand} is made to last: tested for years, repairable with common tools, and shipped \
@@ -162,7 +166,8 @@ pub fn product(n: u16) -> Product {
         name,
         category: (*category).to_owned(),
         price: Money { amount: rng.i64(5..400) * 100 - 1, currency: "USD".to_owned() },
-        image: format!("products/p-{n:04}.jpg"),
+        placeholder: placeholder(&image),
+        image,
         brand: brand.to_owned(),
         sku: format!("{}-{n:05}", category[..3].to_uppercase()),
         stock: if n.is_multiple_of(17) { 0 } else { rng.u32(1..500) },
@@ -173,6 +178,12 @@ pub fn product(n: u16) -> Product {
         created_at: before(rng.i64(100..700)),
         updated_at: before(rng.i64(0..100)),
     }
+}
+
+/// Of a small copy of the photo, which has the same one.
+fn placeholder(key: &str) -> Option<String> {
+    let hash = thumbnails_core::placeholder(&Photo::of(key).jpeg(32, 24), &Cancel::never()).ok()?;
+    Some(BASE64_STANDARD.encode(hash))
 }
 
 fn order(user: u16, k: u16, catalogue: &[(Id, Product)]) -> Order {

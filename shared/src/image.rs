@@ -11,7 +11,7 @@ pub struct Images {
     base: std::sync::Arc<str>,
 }
 
-/// An image in version 2: one address and a choice of widths.
+/// An image in version 2: one address, a choice of widths, and what to show until one of them is there.
 #[derive(Clone, Debug, PartialEq, Eq, Slim)]
 pub struct ImageView {
     /// The original.
@@ -19,6 +19,8 @@ pub struct ImageView {
     /// The same image, resized.
     #[slim(nested)]
     pub srcset: Vec<Source>,
+    /// A `ThumbHash` in base64.
+    pub placeholder: Option<String>,
 }
 
 /// One width of an image.
@@ -51,10 +53,10 @@ impl Images {
         format!("{}/{key}?w=300&h=300&format=webp", self.base)
     }
 
-    /// Version 2's image.
-    pub fn view(&self, key: &str) -> ImageView {
+    /// Version 2's image, with its placeholder where one is known.
+    pub fn view(&self, key: &str, placeholder: Option<&str>) -> ImageView {
         let url = self.original(key);
         let srcset = WIDTHS.map(|w| Source { w, url: format!("{url}?w={w}") }).into();
-        ImageView { url, srcset }
+        ImageView { url, srcset, placeholder: placeholder.map(str::to_owned) }
     }
 }

@@ -18,6 +18,9 @@ pub struct Product {
     pub price: Money,
     /// Key of the photo.
     pub image: String,
+    /// A `ThumbHash` of the photo in base64, made when the product is written: `thumbnails_core::placeholder`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placeholder: Option<String>,
     /// Maker.
     pub brand: String,
     /// Stock keeping unit.

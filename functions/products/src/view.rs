@@ -108,7 +108,7 @@ impl Shape<Record<Product>, State> for V2 {
         Some(ProductV2 {
             id: record.id.as_str(),
             name: &product.name,
-            image: state.images.view(&product.image),
+            image: state.images.view(&product.image, product.placeholder.as_deref()),
             version: record.version,
             price: &product.price,
             category: &product.category,

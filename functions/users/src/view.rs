@@ -94,7 +94,7 @@ impl Shape<User, State> for V2 {
             id: user.id.as_str(),
             name: user.name(),
             email: &user.email,
-            avatar: user.avatar.as_deref().map(|key| state.images.view(key)),
+            avatar: user.avatar.as_deref().map(|key| state.images.view(key, None)),
             version: user.version,
             username: &user.username,
             first_name: &user.first_name,
