@@ -83,6 +83,21 @@ fn only_the_adapter_knows_lambda() {
     assert_eq!(offenders, Vec::<PathBuf>::new());
 }
 
+/// A function of the API starts in milliseconds: the image code is in none of them but the one that is for it.
+#[test]
+fn only_thumbnails_links_the_image_code() {
+    for group in groups().into_iter().filter(|group| group != "thumbnails") {
+        let cargo = std::process::Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--package", &group])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        let tree = String::from_utf8(cargo.stdout).unwrap();
+        assert!(tree.contains("shared v"), "{group}: {}", String::from_utf8_lossy(&cargo.stderr));
+        assert!(!tree.contains("thumbnails-"), "{group} links the image code");
+    }
+}
+
 /// Settings are read in one place.
 #[test]
 fn only_the_configuration_reads_the_environment() {

@@ -1,8 +1,9 @@
 //! Pixels in memory, and resizing them.
 
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image, ImageRef},
+    FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::{U8, U8x3, U8x4},
 };
 
 use crate::{Error, geometry::Area};
@@ -26,14 +27,6 @@ impl Layout {
             Self::Rgba | Self::Cmyk => 4,
         }
     }
-
-    const fn pixel_type(self) -> PixelType {
-        match self {
-            Self::Gray => PixelType::U8,
-            Self::Rgb => PixelType::U8x3,
-            Self::Rgba | Self::Cmyk => PixelType::U8x4,
-        }
-    }
 }
 
 /// Pixels, row by row without padding.
@@ -48,8 +41,6 @@ pub(crate) struct Raster {
 impl Raster {
     /// A part of it, resized by a Lanczos filter. Colours are weighed by their alpha.
     pub(crate) fn resized(&self, area: Area, (width, height): (u32, u32)) -> Result<Self, Error> {
-        let pixel_type = self.layout.pixel_type();
-        let source = ImageRef::new(self.width, self.height, &self.pixels, pixel_type).map_err(Error::malformed)?;
         // Rounding may lead a hair over the edge, which the resizer refuses.
         let (left, top) = (area.left.max(0.0), area.top.max(0.0));
         let (wide, high) = (f64::from(self.width) - left, f64::from(self.height) - top);
@@ -57,8 +48,25 @@ impl Raster {
             .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
             .use_alpha(self.layout == Layout::Rgba)
             .crop(left, top, area.width.min(wide), area.height.min(high));
-        let mut target = Image::new(width, height, pixel_type);
-        Resizer::new().resize(&source, &mut target, &options).map_err(Error::malformed)?;
-        Ok(Self { width, height, layout: self.layout, pixels: target.into_vec() })
+        let mut pixels = vec![0; width as usize * height as usize * self.layout.bytes()];
+        // Typed: the resizer that finds out by itself would bring code for thirteen kinds of pixels.
+        match self.layout {
+            Layout::Gray => self.resize::<U8>(&mut pixels, (width, height), &options),
+            Layout::Rgb => self.resize::<U8x3>(&mut pixels, (width, height), &options),
+            Layout::Rgba | Layout::Cmyk => self.resize::<U8x4>(&mut pixels, (width, height), &options),
+        }?;
+        Ok(Self { width, height, layout: self.layout, pixels })
+    }
+
+    fn resize<P: PixelTrait>(
+        &self,
+        pixels: &mut [u8],
+        (width, height): (u32, u32),
+        options: &ResizeOptions,
+    ) -> Result<(), Error> {
+        let source =
+            TypedImageRef::<P>::from_buffer(self.width, self.height, &self.pixels).map_err(Error::malformed)?;
+        let mut target = TypedImage::<P>::from_buffer(width, height, pixels).map_err(Error::malformed)?;
+        Resizer::new().resize_typed(&source, &mut target, options).map_err(Error::malformed)
     }
 }

@@ -8,15 +8,16 @@ pub(crate) struct Shrinker {
     factor: usize,
     width: usize,
     layout: Layout,
-    /// Sums of the squares that are being filled; of `Rgba` the colours are weighed by alpha.
-    sums: Vec<u32>,
+    /// The sum of each column of the squares that are being filled; of `Rgba` the colours are weighed by alpha. Adding
+    /// rows up is what vector instructions are good at, so the squares are put together only once for all their rows.
+    columns: Vec<u32>,
     rows: usize,
     pixels: Vec<u8>,
 }
 
 impl Shrinker {
     /// What leaves twice as many pixels as the final size has, for the good filter to work on.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a picture has at most 16383 pixels a side
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
     pub(crate) fn factor_for(shrink: f64) -> u16 {
         // 16 x 16 x 255 x 255 fits a sum.
         ((shrink / 2.0).floor().clamp(1.0, 16.0)) as u16
@@ -24,8 +25,8 @@ impl Shrinker {
 
     pub(crate) fn new(factor: u16, width: u32, layout: Layout) -> Self {
         let (factor, width) = (usize::from(factor), width as usize);
-        let sums = vec![0; width.div_ceil(factor) * layout.bytes()];
-        Self { factor, width, layout, sums, rows: 0, pixels: Vec::new() }
+        let columns = if factor == 1 { Vec::new() } else { vec![0; width * layout.bytes()] };
+        Self { factor, width, layout, columns, rows: 0, pixels: Vec::new() }
     }
 
     /// Takes a row.
@@ -34,13 +35,19 @@ impl Shrinker {
             self.pixels.extend_from_slice(row);
             return;
         }
-        let bytes = self.layout.bytes();
-        let squares = row.chunks(self.factor * bytes).zip(self.sums.chunks_exact_mut(bytes));
-        match self.layout {
-            Layout::Rgba => squares.for_each(|(square, sums)| add_weighed(square, sums)),
-            Layout::Rgb => squares.for_each(|(square, sums)| add::<3>(square, sums)),
-            Layout::Gray => squares.for_each(|(square, sums)| add::<1>(square, sums)),
-            Layout::Cmyk => squares.for_each(|(square, sums)| add::<4>(square, sums)),
+        if self.layout == Layout::Rgba {
+            let pixels = row.as_chunks::<4>().0.iter();
+            for (sums, [red, green, blue, alpha]) in self.columns.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
+                let weight = u32::from(*alpha);
+                sums[0] += u32::from(*red) * weight;
+                sums[1] += u32::from(*green) * weight;
+                sums[2] += u32::from(*blue) * weight;
+                sums[3] += weight;
+            }
+        } else {
+            for (sum, value) in self.columns.iter_mut().zip(row) {
+                *sum += u32::from(*value);
+            }
         }
         self.rows += 1;
         if self.rows == self.factor {
@@ -49,23 +56,32 @@ impl Shrinker {
     }
 
     fn flush(&mut self) {
-        let bytes = self.layout.bytes();
-        let mut left = self.width;
-        for sums in self.sums.chunks_exact(bytes) {
-            let wide = left.min(self.factor);
-            left -= wide;
-            let count = u32::try_from(wide * self.rows).unwrap_or(1);
-            let mean = |sum: u32, weight: u32| u8::try_from((sum + weight / 2) / weight.max(1)).unwrap_or(u8::MAX);
-            if let [red, green, blue, alpha] = *sums
-                && self.layout == Layout::Rgba
-            {
-                self.pixels.extend([mean(red, alpha), mean(green, alpha), mean(blue, alpha), mean(alpha, count)]);
+        match self.layout {
+            Layout::Gray => self.flush_pixels::<1>(),
+            Layout::Rgb => self.flush_pixels::<3>(),
+            Layout::Rgba | Layout::Cmyk => self.flush_pixels::<4>(),
+        }
+        self.columns.fill(0);
+        self.rows = 0;
+    }
+
+    fn flush_pixels<const BYTES: usize>(&mut self) {
+        for square in self.columns.as_chunks::<BYTES>().0.chunks(self.factor) {
+            let mut sums = [0_u32; BYTES];
+            for column in square {
+                for (sum, more) in sums.iter_mut().zip(column) {
+                    *sum += more;
+                }
+            }
+            let count = u32::try_from(square.len() * self.rows).unwrap_or(1);
+            if self.layout == Layout::Rgba {
+                let [.., alpha] = sums[..] else { continue };
+                self.pixels.extend(sums[..3].iter().map(|sum| mean(*sum, alpha)));
+                self.pixels.push(mean(alpha, count));
             } else {
-                self.pixels.extend(sums.iter().map(|sum| mean(*sum, count)));
+                self.pixels.extend(sums.map(|sum| mean(sum, count)));
             }
         }
-        self.sums.fill(0);
-        self.rows = 0;
     }
 
     /// What has come of all rows.
@@ -80,30 +96,9 @@ impl Shrinker {
     }
 }
 
-fn add<const BYTES: usize>(square: &[u8], sums: &mut [u32]) {
-    let mut total = [0_u32; BYTES];
-    for pixel in square.as_chunks::<BYTES>().0 {
-        for (sum, value) in total.iter_mut().zip(pixel) {
-            *sum += u32::from(*value);
-        }
-    }
-    for (sum, more) in sums.iter_mut().zip(total) {
-        *sum += more;
-    }
-}
-
-fn add_weighed(square: &[u8], sums: &mut [u32]) {
-    let mut total = [0_u32; 4];
-    for [red, green, blue, alpha] in square.as_chunks::<4>().0 {
-        let weight = u32::from(*alpha);
-        total[0] += u32::from(*red) * weight;
-        total[1] += u32::from(*green) * weight;
-        total[2] += u32::from(*blue) * weight;
-        total[3] += weight;
-    }
-    for (sum, more) in sums.iter_mut().zip(total) {
-        *sum += more;
-    }
+/// Rounded to the nearest; of nothing it is 0.
+fn mean(sum: u32, weight: u32) -> u8 {
+    u8::try_from((sum + weight / 2) / weight.max(1)).unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]

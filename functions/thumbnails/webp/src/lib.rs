@@ -13,10 +13,10 @@ pub use picture::{Image, encode};
 pub const MAX_SIDE: u32 = 16_383;
 
 /// How to encode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// 0 (small) to 100 (good).
-    pub quality: u8,
+    pub quality: f32,
     /// 0 (fast) to 6 (small).
     pub method: u8,
 }

@@ -93,7 +93,7 @@ unsafe extern "C" fn progress(_percent: c_int, picture: *const webp::WebPPicture
 /// libwebp's settings for a still picture or a frame.
 pub(crate) fn config(settings: Settings) -> Result<webp::WebPConfig, Error> {
     let mut config = webp::WebPConfig::new().map_err(|()| Error::Encoder(0))?;
-    config.quality = f32::from(settings.quality.min(100));
+    config.quality = settings.quality.clamp(0.0, 100.0);
     config.method = c_int::from(settings.method.min(6));
     Ok(config)
 }
@@ -147,7 +147,7 @@ impl Drop for Picture<'_> {
 mod tests {
     use super::*;
 
-    const FAST: Settings = Settings { quality: 80, method: 0 };
+    const FAST: Settings = Settings { quality: 80.0, method: 0 };
 
     #[test]
     fn every_kind_of_pixels_becomes_a_webp() {

@@ -18,6 +18,8 @@ impl<'a> Decoder<'a> {
         let allowed = Limits { bytes: limits::DECODER_BYTES };
         let mut decoder = png::Decoder::new_with_limits(Source::new(bytes, cancel), allowed);
         decoder.set_ignore_text_chunk(true);
+        // A wrong sum is no reason to show nothing, and a right one no reason to trust the file.
+        decoder.ignore_checksums(true);
         // 8 bits a channel, and no palettes.
         decoder.set_transformations(Transformations::normalize_to_color8());
         let (width, height) = decoder.read_header_info().map_err(|error| failed(cancel, error))?.size();
