@@ -33,7 +33,7 @@ impl Queue {
     /// # Errors
     /// `RATE_LIMITED` at once when too many wait already.
     pub(crate) async fn turn(&self) -> Result<Turn, ApiError> {
-        let full = |_| ApiError::new(Code::RateLimited, "Too many thumbnails are being made; try again shortly.");
+        let full = |_| ApiError::rate_limited(1);
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(ApiError::internal)?;
         Ok(Turn { _place: place, _turn: turn })
