@@ -116,9 +116,8 @@ impl Request {
 
 /// Stands for a body that is no text: its kind and size, and a hash that no other body has.
 pub fn binary(body: &[u8]) -> String {
-    let hash = Sha256::digest(body);
-    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{} bytes, sha256 {hash}…", body.len())
+    let hash = Sha256::digest(body).first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
+    format!("{} bytes, sha256 {hash:016x}…", body.len())
 }
 
 /// Headers of one connection, or of one moment.

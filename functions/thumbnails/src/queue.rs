@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::{ApiError, Code};
+use shared::ApiError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests that wait for each one that runs. With a tenth of a second each, the last one waits less than two.
@@ -43,6 +43,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use shared::Code;
 
     use super::*;
 

@@ -71,7 +71,7 @@ async fn show(AxumState(state): AxumState<State>, request: HttpRequest) -> Resul
     let query = request.uri().query().unwrap_or_default();
     let signing = state.signing().await?;
     let asked = Request::parse(key, query, accept(request.headers()).as_deref(), Rules { signing: &signing }, now);
-    let asked = asked.map_err(refused)?;
+    let asked = asked.map_err(|refusal| refused(&refusal))?;
     let made = tokio::time::timeout(WHOLE, make(&state, &asked, &cancel)).await;
     answer(&asked, made.map_err(|_| ApiError::timeout())??, now)
 }
@@ -121,9 +121,9 @@ fn answer(asked: &Request, thumbnail: Thumbnail, now: u64) -> Result<Response, A
     Ok(response)
 }
 
-fn refused(refusal: Refusal) -> ApiError {
+fn refused(refusal: &Refusal) -> ApiError {
     match refusal {
-        Refusal::Invalid { field, reason } => ApiError::validation(field, reason),
+        Refusal::Invalid { field, reason } => ApiError::validation(*field, reason),
         Refusal::Forbidden(reason) => ApiError::forbidden(format!("The address was refused: {reason}.")),
     }
 }

@@ -128,7 +128,7 @@ fn every_error_code_is_documented() {
 #[test]
 fn every_setting_is_documented() {
     let mut read_by_code = BTreeSet::new();
-    for (_, text) in sources().into_iter().filter(|(path, _)| !path.ends_with("tests/lambda.rs")) {
+    for (_, text) in sources().into_iter().filter(|(path, _)| !path.iter().any(|part| part == "tests")) {
         read_by_code.extend(settings_in(text.split("#[cfg(test)]").next().unwrap()));
     }
     let page = read("docs/development.md");
