@@ -2,6 +2,7 @@
 
 mod cold_start;
 mod compression;
+mod stack;
 mod stats;
 mod store;
 mod sync_cost;
@@ -19,10 +20,11 @@ Usage: cargo run --release -p bench -- BENCHMARK [OPTIONS]
 Benchmarks:
   cold-start   the start and the answers of the users function, against a bare axum function and Hono on Node.js
   compression  bytes and time of each content coding at each level, on pages of the catalogue
+  stack        what the middleware adds to a request, against a bare axum handler; what a 304 saves
   sync-cost    the capacity units of delta sync, and its time with few and many orders
 
 Options:
-  --runs N     how often each contestant is started, or each body is coded (30)
+  --runs N     how often each contestant is started, each body coded, each request sent (30)
   --warm N     how many warm invocations each start gets (500)
   --help       this text
 ";
@@ -32,6 +34,7 @@ enum Command {
     ColdStart(cold_start::Options),
     SyncCost,
     Compression { runs: usize },
+    Stack { runs: usize },
 }
 
 fn parse() -> Result<Command, lexopt::Error> {
@@ -55,6 +58,7 @@ fn parse() -> Result<Command, lexopt::Error> {
         Some("cold-start") => Ok(Command::ColdStart(options)),
         Some("sync-cost") => Ok(Command::SyncCost),
         Some("compression") => Ok(Command::Compression { runs: options.runs }),
+        Some("stack") => Ok(Command::Stack { runs: options.runs }),
         Some(other) => Err(format!("there is no benchmark {other}").into()),
     }
 }
@@ -69,6 +73,7 @@ async fn main() -> ExitCode {
         Ok(Command::ColdStart(options)) => cold_start::run(&options).await,
         Ok(Command::SyncCost) => sync_cost::run().await,
         Ok(Command::Compression { runs }) => compression::run(runs).await,
+        Ok(Command::Stack { runs }) => stack::run(runs).await,
         Err(error) => Err(format!("{error}\n\n{HELP}").into()),
     };
     match outcome {
