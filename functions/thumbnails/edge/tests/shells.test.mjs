@@ -8,7 +8,6 @@ import { test } from 'node:test';
 import { event, load } from './bucket.mjs';
 
 const cases = new URL('../../tests/cases/', import.meta.url);
-// Common headers that differ by design: the shell's own request id, and what only a server of its own answers.
 const read = (name) => JSON.parse(fs.readFileSync(new URL(name, cases), 'utf8'));
 
 test('the edge answers as the other shells do', { skip: !process.env.PHOTOS && 'PHOTOS is not set' }, async () => {
@@ -27,7 +26,10 @@ test('the edge answers as the other shells do', { skip: !process.env.PHOTOS && '
         sent.Records[0].cf.config.requestId = 'golden';
         const answer = await handler(sent);
         const got = Object.fromEntries(Object.entries(answer.headers).map(([key, [{ value }]]) => [key, value]));
-        assert.deepEqual([Number(answer.status), got], [response.status, response.headers], name);
+        const expected = { ...response.headers };
+        // The other shells compress what an error says for those who ask; behind this one, CloudFront does.
+        if (expected.vary === 'Accept-Encoding') delete expected.vary;
+        assert.deepEqual([Number(answer.status), got], [response.status, expected], name);
         const body = Buffer.from(answer.body ?? '', 'base64');
         if (typeof response.body === 'string') {
             const hash = createHash('sha256').update(body).digest('hex').slice(0, 16);
