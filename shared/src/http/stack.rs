@@ -18,6 +18,7 @@ use http::{
     },
 };
 use serde_json::json;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
@@ -64,7 +65,7 @@ pub struct Stack {
 impl Stack {
     /// Wraps route groups into the complete service.
     ///
-    /// A layer that is added later stands further out. From the outside in:
+    /// From the outside in:
     ///
     /// 1. `identify`: everything below logs and answers with the request's id.
     /// 2. `record`: one line of the log and one record of the metrics; outside all that can change status or size.
@@ -78,36 +79,39 @@ impl Stack {
     /// 10. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
     /// 11. `deadline`: bounds all that waits for something.
     /// 12. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
-    /// 13. `enforce`: the rate limit, which needs 11, and runs beside the handler of a read.
+    /// 13. `enforce`: the rate limit, which needs 12, and runs beside the handler of a read.
     /// 14. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     pub fn wrap(self, routes: Router) -> Router {
         let [br, zstd, gzip] = compress::layers();
+        // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
+        let layers = ServiceBuilder::new()
+            .layer(from_fn(identify))
+            .layer(from_fn(record::record))
+            .layer(from_fn(common_headers))
+            .layer(from_fn(compress::negotiate))
+            .layer(gzip)
+            .layer(zstd)
+            .layer(br)
+            .layer(from_fn(compress::tell))
+            .layer(from_fn_with_state(self.docs_url, render_errors))
+            .layer(from_fn_with_state(self.versions, versions::announce))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn(cache::revalidate))
+            .layer(from_fn(refuse_oversized))
+            .layer(from_fn(refuse_unfit))
+            .layer(from_fn_with_state(self.limits, deadline))
+            .layer(from_fn_with_state(self.locator, address::locate))
+            .layer(from_fn_with_state(self.auth, authenticate))
+            .layer(from_fn_with_state(self.limiter, limit::enforce))
+            .layer(from_fn(compress::limit_encoded))
+            .layer(compress::unpack())
+            .layer(DefaultBodyLimit::max(BODY_LIMIT));
         Router::new()
             .route("/health", get(health))
             .merge(routes)
             .fallback(unknown_route)
             .method_not_allowed_fallback(method_not_allowed)
-            .layer(DefaultBodyLimit::max(BODY_LIMIT))
-            .layer(compress::unpack())
-            .layer(from_fn(compress::limit_encoded))
-            .layer(from_fn_with_state(self.limiter, limit::enforce))
-            .layer(from_fn_with_state(self.auth, authenticate))
-            .layer(from_fn_with_state(self.locator, address::locate))
-            .layer(from_fn_with_state(self.limits, deadline))
-            .layer(from_fn(refuse_unfit))
-            .layer(from_fn(refuse_oversized))
-            .layer(from_fn(cache::revalidate))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(from_fn_with_state(self.versions, versions::announce))
-            .layer(from_fn_with_state(self.docs_url, render_errors))
-            .layer(from_fn(compress::tell))
-            .layer(br)
-            .layer(zstd)
-            .layer(gzip)
-            .layer(from_fn(compress::negotiate))
-            .layer(from_fn(common_headers))
-            .layer(from_fn(record::record))
-            .layer(from_fn(identify))
+            .layer(layers)
     }
 }
 
