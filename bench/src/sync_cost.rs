@@ -201,6 +201,7 @@ impl Customer {
 /// What it is, what it has consumed, and the most that it may consume.
 type Cost = (&'static str, Units, Units);
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err gives the error away")]
 fn text(error: ApiError) -> Failure {
     error.causes().unwrap_or_else(|| error.message().to_owned()).into()
 }
