@@ -60,14 +60,15 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// The log as it is stored.
+    /// The log as it is stored. In small pages, for a slow machine.
     pub(crate) async fn log(&self) -> Vec<Entry> {
         let text = |value: &str| aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned());
         let query = self.store.aws.dynamodb.query().table_name(&self.store.table).consistent_read(true);
         let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :log)");
         let query =
             query.expression_attribute_values(":pk", text(SCOPE)).expression_attribute_values(":log", text("C#0"));
-        let items = query.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.expect("the log");
+        let items =
+            query.into_paginator().page_size(100).items().send().collect::<Result<Vec<_>, _>>().await.expect("the log");
         let number =
             |item: &shared::delta::Item, name: &str| item[name].as_n().expect("a number").parse().expect("whole");
         let note = |item: &shared::delta::Item| {
