@@ -74,7 +74,7 @@ export function connect({ url, token, fetch = globalThis.fetch }) {
   /**
    * Sends edits, `{op: 'put' | 'delete', id, version, data}`, and gives for each `{id, status, item}` or
    * `{id, status, error}`. When it throws, any of them may have been stored: send them again. They need no
-   * `mutationId`, since the server sees by version and content which of them it has.
+   * `mutationId`, since the server sees by version and content which of them it has, as long as each id comes once.
    */
   async function push(edits) {
     const results = [];

@@ -23,8 +23,8 @@ use shared::{
         context::V2,
         extract::{Json, Query},
         precondition::{Expected, Preconditions, ServerCopy},
-        sync::{Source, SyncQuery, Tombstone},
-        view::{self, Shape, ViewQuery},
+        sync::{self, Source, SyncQuery, Tombstone},
+        view::{Shape, ViewQuery},
     },
     runtime::{self, App},
     slim::{Selection, Slim},
@@ -143,8 +143,8 @@ fn refusal(state: &State, id: &Id, selection: &Selection, refused: Refused) -> A
         Refused::Error(error) => return error,
     };
     let version = current.as_ref().map_or(0, |record| record.version);
-    let shown: Result<Value, ApiError> = match current.as_ref().and_then(|record| V2::view(record, state)) {
-        Some(note) => view::value(&note, selection),
+    let shown: Result<Value, ApiError> = match current.as_ref().filter(|record| record.value.is_some()) {
+        Some(record) => sync::item::<V2, _, _>(record, selection, state),
         None => Ok(json!(Tombstone::new(id, version))),
     };
     shown.map_or_else(|error| error, |current| expected.refuse(ServerCopy { version, current }))

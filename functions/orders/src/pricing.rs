@@ -15,6 +15,9 @@ use tokio::task::JoinSet;
 
 use crate::model::{Line, Order, OrderDraft, Status};
 
+/// How many products are looked up at a time: a batch may name thousands.
+const AT_ONCE: usize = 50;
+
 /// Prices orders. Remembers what it has looked up, so that a write that is tried again, or the next one of a batch, asks
 /// only once. Clones remember together.
 #[derive(Clone, Debug)]
@@ -57,21 +60,23 @@ impl Pricing {
         })
     }
 
-    /// Asks for all products that are not known yet, at the same time.
+    /// Asks for all products that are not known yet, so many at the same time.
     pub(crate) async fn look_up(&self, ids: impl Iterator<Item = &Id>) -> Result<(), ApiError> {
         let unknown: HashSet<Id> = {
             let known = self.known();
             ids.filter(|id| !known.contains_key(*id)).cloned().collect()
         };
+        let mut unknown = unknown.into_iter();
         let mut lookups = JoinSet::new();
-        for id in unknown {
-            let catalogue = self.catalogue.clone();
-            lookups.spawn(async move {
-                let found = catalogue.get(&id).await;
-                (id, found)
-            });
-        }
-        while let Some(found) = lookups.join_next().await {
+        loop {
+            for id in unknown.by_ref().take(AT_ONCE - lookups.len()) {
+                let catalogue = self.catalogue.clone();
+                lookups.spawn(async move {
+                    let found = catalogue.get(&id).await;
+                    (id, found)
+                });
+            }
+            let Some(found) = lookups.join_next().await else { break };
             let (id, found): (Id, Result<Option<Record<Product>>, ApiError>) = found.map_err(ApiError::internal)?;
             self.known().insert(id, found?.and_then(|record| record.value));
         }

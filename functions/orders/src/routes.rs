@@ -26,7 +26,7 @@ use shared::{
         idempotency::{IDEMPOTENT_REPLAYED, IdempotencyKey},
         page::PageQuery,
         precondition::{Preconditions, ServerCopy, etag},
-        sync::{Source, SyncQuery, Tombstone},
+        sync::{self, Source, SyncQuery, Tombstone},
         view::{self, Shape, ViewQuery},
     },
     runtime::App,
@@ -266,8 +266,8 @@ fn refusal<V: Shape<Record<Order>, State>>(
 ) -> impl Fn(Refused) -> ApiError {
     let shown = move |current: Option<&Record<Order>>| {
         let version = current.map_or(0, |record| record.version);
-        let current = match current.and_then(|record| V::view(record, state)) {
-            Some(order) => view::value(&order, selection)?,
+        let current = match current.filter(|record| record.value.is_some()) {
+            Some(record) => sync::item::<V, _, _>(record, selection, state)?,
             None => json!(Tombstone::new(id, version)),
         };
         Ok(ServerCopy { version, current })

@@ -18,6 +18,9 @@ use crate::{
 
 type Row = Record<Order>;
 
+/// What stands where an id would: an order of such a name could not be asked for.
+const ROUTES: [&str; 2] = ["delta", "batch"];
+
 /// A write that did not happen.
 pub(crate) enum Refused {
     /// The order is not what the write is based on; the server's copy, if it has one.
@@ -54,6 +57,15 @@ impl Decide<Order> for Write {
             Self::Invalid(error) => Err(error.clone().into()),
         }
     }
+
+    fn refuse_after_another(&mut self, row: Option<&Row>) -> Refused {
+        match self {
+            Self::Put(Put { expected, .. }) | Self::Patch(Patch { expected, .. }) => conflict(expected, row),
+            Self::Delete(Delete(Some(expected))) => conflict(expected, row),
+            Self::Delete(Delete(None)) => conflict(&absent(), row),
+            Self::Invalid(error) => error.clone().into(),
+        }
+    }
 }
 
 impl Write {
@@ -64,6 +76,9 @@ impl Write {
 
     fn read(mutation: &BatchMutation, pricing: &Pricing, merge: Option<&Merge>) -> Result<Self, ApiError> {
         let (edit, header) = (mutation.edit()?, Preconditions::default());
+        if ROUTES.contains(&mutation.id.as_str()) {
+            return Err(ApiError::validation("id", "is the name of a route"));
+        }
         Ok(match mutation.op {
             Op::Put => {
                 let draft = edit.parse()?;
@@ -77,7 +92,7 @@ impl Write {
         })
     }
 
-    /// The products that the write is sure to need.
+    /// The products that the write names. Those that the order has already are not needed, but that is not known yet.
     pub(crate) fn products(&self) -> impl Iterator<Item = &Id> {
         let draft = if let Self::Put(put) = self { Some(&put.draft) } else { None };
         draft.into_iter().flat_map(|draft| &draft.items).map(|line| &line.product_id)
@@ -127,8 +142,13 @@ impl Patch {
         let Some(found) = row else { return Err(unknown(&self.id).into()) };
         let Some(current) = &found.value else { return Err(conflict(&self.expected, row)) };
         let current = current.draft();
-        let draft: OrderDraft = self.edit.merge_into(&current)?;
-        draft.validate()?;
+        let merged = self.edit.merge_into(&current);
+        let draft = match merged.and_then(|draft: OrderDraft| draft.validate().map(|()| draft)) {
+            Ok(draft) => draft,
+            // What does not fit may have fitted what the client has seen.
+            Err(_) if !self.expected.state.holds(Some(found.version)) => return Err(conflict(&self.expected, row)),
+            Err(error) => return Err(error.into()),
+        };
         if self.merges(found, &current).await? {
             let as_it_is = Expected { state: Expectation::Versions(vec![found.version]), ..self.expected.clone() };
             return change(row, &as_it_is, &draft, &self.pricing).await;

@@ -116,7 +116,7 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
             backward: true,
             strong: self.strong,
             // One for the row of the cursor, which the range includes, and one to see whether there is more.
-            limit: page.limit + 2,
+            limit: page.limit.saturating_add(2),
         };
         let found = self.store.query(range).await?;
         let rows = found.items.iter().map(Record::from_item).collect::<Result<Vec<_>, _>>()?;
@@ -136,7 +136,7 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
     /// # Errors
     /// When the store fails.
     pub async fn recent(&self, scope: &str, limit: u16) -> Result<Vec<Record<E>>, ApiError> {
-        let newest = newest_entries(scope, u64::MAX, limit * 4, self.strong);
+        let newest = newest_entries(scope, u64::MAX, limit.saturating_mul(4), self.strong);
         let mut seen = HashSet::new();
         let mut recent = Vec::new();
         for entry in &self.store.query(newest).await?.items {

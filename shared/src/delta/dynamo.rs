@@ -143,14 +143,15 @@ fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> &[CancellationRea
 }
 
 fn refusal(reasons: &[CancellationReason]) -> Option<Refusal> {
-    let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
-    if reasons.iter().any(failed) {
-        let mut checks = reasons.iter().map(|reason| match reason.item() {
-            _ if !failed(reason) => Check::Held,
-            Some(item) => Check::Found(item.clone()),
-            None => Check::Unknown,
+    let said = |reason: &CancellationReason, code: &str| reason.code() == Some(code);
+    if reasons.iter().any(|reason| said(reason, "ConditionalCheckFailed")) {
+        let mut checks = reasons.iter().map(|reason| match (reason.code(), reason.item()) {
+            (None | Some("None"), _) => Check::Held,
+            (Some("ConditionalCheckFailed"), Some(item)) => Check::Found(item.clone()),
+            // Another transaction held it, for example: nothing was said of the condition.
+            _ => Check::Unknown,
         });
         return Some(Refusal::Stale { head: checks.next()?, puts: checks.collect() });
     }
-    reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")).then_some(Refusal::Contended)
+    reasons.iter().any(|reason| said(reason, "TransactionConflict")).then_some(Refusal::Contended)
 }

@@ -140,6 +140,7 @@ pub enum Check {
     Held,
     /// Its condition failed, and the store returned what is there.
     Found(Item),
-    /// Its condition failed, and the store returned nothing: not every store does, and there may be nothing.
+    /// Its condition failed, and the store returned nothing: not every store does, and there may be nothing. Or nothing is
+    /// known of its condition.
     Unknown,
 }

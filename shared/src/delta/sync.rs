@@ -246,7 +246,7 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
             last: LAST_ROW.to_owned(),
             backward: false,
             strong: true,
-            limit: request.limit,
+            limit: request.limit.max(1),
         };
         let Found { items, more } = self.store.query(range).await?;
         let mut bytes = 0;
@@ -346,7 +346,7 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
                 last: HEAD.to_owned(),
                 backward: false,
                 strong: true,
-                limit: limit + 1,
+                limit: limit.saturating_add(1),
             };
             let Found { items, more } = self.store.query(range).await?;
             stretch.take(&items, oldest)?;

@@ -16,7 +16,10 @@ use super::{
     schema::{HEAD, Head, Row},
     store::{Check, Commit, Put, Refusal, Store, When},
 };
-use crate::{Id, error::ApiError};
+use crate::{
+    Id,
+    error::{ApiError, Code},
+};
 
 /// The most mutations of one batch: a transaction has up to 100 actions, one for the head and two for each mutation.
 pub const MAX_BATCH: usize = 49;
@@ -25,6 +28,9 @@ pub const MAX_BATCH: usize = 49;
 const PATIENCE: SignedDuration = SignedDuration::from_secs(2);
 /// First and last ceiling of the pause between two tries; it doubles with each.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(160));
+
+/// How many tries it takes to believe that a log is broken: a refusal may tell less than all of what it met.
+const BROKEN_AFTER: u32 = 3;
 
 /// What a write wants to happen to the row that it found.
 #[derive(Clone, Debug)]
@@ -40,13 +46,19 @@ pub enum Change<E> {
 /// Decides what a write does to the row that it finds.
 ///
 /// It may be asked again, with a newer row, when another write came between. A plain function does where nothing has to
-/// be looked up.
+/// be looked up. Whether a write changes anything is its word: what says [`Change::Put`] becomes a version.
 pub trait Decide<E>: Send {
     /// Why a write does not happen.
     type Refused: From<ApiError> + Send;
 
     /// Decides, for the current row; a tombstone is a row without a value.
     fn decide(&mut self, current: Option<&Record<E>>) -> impl Future<Output = Result<Change<E>, Self::Refused>> + Send;
+
+    /// Why a write does not happen whose predecessor, in the same batch and on the same row, was refused: it was made for
+    /// a state that never came about, even if another device has made one with the same version.
+    fn refuse_after_another(&mut self, _current: Option<&Record<E>>) -> Self::Refused {
+        ApiError::new(Code::Conflict, "An earlier mutation of this batch and this row was refused.").into()
+    }
 }
 
 impl<E, R, F> Decide<E> for F
@@ -183,10 +195,13 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
                 Ok(()) => return Ok(plan.outcomes),
                 Err(_) if self.store.now() > give_up => break,
                 Err(Refusal::Stale { head, puts }) => {
-                    refuse_broken_log(&head, &puts, changed.len(), plan.entries.len())?;
+                    if attempt >= BROKEN_AFTER && is_broken_log(&head, &puts, changed.len(), plan.entries.len()) {
+                        return Err(ApiError::internal("the log is ahead of its head"));
+                    }
                     // The images that came with the refusal are the newest there are: try with them at once, but only
-                    // once. A key that was used is looked up in any case.
-                    if attempt == 0 {
+                    // once, and only if they are all that the plan stands on. A key that was used is looked up in any
+                    // case.
+                    if attempt == 0 && changed.len() == ids.len() {
                         found = start.refreshed(&changed, &head, &puts)?;
                     } else {
                         self.store.sleep(full_jitter(attempt)).await;
@@ -223,28 +238,31 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
         let at = self.time_after(found.head.as_ref());
         let mut plan =
             Plan { outcomes: Vec::with_capacity(batch.len()), rows: found.rows.clone(), entries: Vec::new() };
+        let mut refused: HashSet<Id> = HashSet::new();
         for Mutation { id, mutation_id, decision } in batch {
             let row = plan.rows.get(id).and_then(Option::as_ref);
             let current = row.map(|row| &row.record);
             let known = row.zip(mutation_id.as_ref()).map_or(Ok(false), |(row, mutation)| row.knows(mutation));
             let change = match known {
                 Ok(true) => Ok(Change::Keep),
+                Ok(false) if refused.contains(id) => Err(decision.refuse_after_another(current)),
                 Ok(false) => decision.decide(current).await,
                 Err(error) => Err(error.into()),
             };
+            let lived = current.is_some_and(|record| record.value.is_some());
             let value = match change {
                 Ok(Change::Put(entity)) => Some(entity),
-                Ok(Change::Delete) => None,
-                Ok(Change::Keep) => {
+                Ok(Change::Delete) if lived => None,
+                Ok(Change::Keep | Change::Delete) => {
                     plan.outcomes.push(Ok(Outcome { record: current.cloned(), effect: Effect::None }));
                     continue;
                 }
-                Err(refused) => {
-                    plan.outcomes.push(Err(refused));
+                Err(reason) => {
+                    refused.insert(id.clone());
+                    plan.outcomes.push(Err(reason));
                     continue;
                 }
             };
-            let lived = current.is_some_and(|record| record.value.is_some());
             let version = current.map_or(0, |record| record.version) + 1;
             let seq = seq + 1 + plan.entries.len() as u64;
             let record = Record { id: id.clone(), version, seq, value, at };
@@ -326,16 +344,13 @@ impl<E: Entity> Found<E> {
     }
 }
 
-/// When only a log entry is in the way, it is ahead of its head. No write of ours can bring that about, so trying again
+/// When only a log entry is known to be in the way, it is ahead of its head. No write of ours can bring that about, so trying again
 /// would never end.
-fn refuse_broken_log(head: &Check, puts: &[Check], rows: usize, entries: usize) -> Result<(), ApiError> {
+fn is_broken_log(head: &Check, puts: &[Check], rows: usize, entries: usize) -> bool {
     let all_held = |checks: &[Check]| checks.iter().all(|check| *check == Check::Held);
     let (rows, rest) = puts.split_at(rows.min(puts.len()));
     let entries = &rest[..entries.min(rest.len())];
-    if *head == Check::Held && all_held(rows) && !all_held(entries) {
-        return Err(ApiError::internal("the log is ahead of its head"));
-    }
-    Ok(())
+    *head == Check::Held && all_held(rows) && entries.iter().any(|check| matches!(check, Check::Found(_)))
 }
 
 /// A pause between nothing and a ceiling that doubles: spreads those who collided (AWS Architecture Blog,

@@ -181,7 +181,8 @@ impl<'a> Results<'a> {
     /// The delta follows what the batch has written. A failure of the delta does not hide what became of the mutations.
     ///
     /// # Errors
-    /// `CONFLICT` for an atomic batch with a mutation that was refused; `details.results` lists those.
+    /// `CONFLICT` for an atomic batch with a mutation that was refused; `details.results` lists those. When one of them
+    /// may do better later, it is its error.
     pub async fn answer<V, E, S>(&self, source: &Source<'_, E, S>, query: &SyncQuery) -> Result<Response, ApiError>
     where
         V: Shape<Record<E>, S>,
@@ -189,6 +190,10 @@ impl<'a> Results<'a> {
     {
         let refused: Vec<Item<'_>> = self.items().filter(|item| matches!(item.said, Said::Error(_))).collect();
         if self.batch.atomic && !refused.is_empty() {
+            let failed = self.outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+            if let Some(failure) = failed.clone().find(|error| error.code().facts().retryable) {
+                return Err(failure.clone());
+            }
             let message = format!("Nothing was written: {} of the mutations cannot be.", refused.len());
             return Err(ApiError::new(Code::Conflict, message).with_details(json!({ "results": refused })));
         }

@@ -128,7 +128,7 @@ impl<'a> Tombstone<'a> {
 ///
 /// # Errors
 /// `INTERNAL` when the view cannot be written as JSON.
-pub(super) fn item<V, E, S>(record: &Record<E>, selection: &Selection, state: &S) -> Result<Value, ApiError>
+pub fn item<V, E, S>(record: &Record<E>, selection: &Selection, state: &S) -> Result<Value, ApiError>
 where
     V: Shape<Record<E>, S>,
     E: Entity,

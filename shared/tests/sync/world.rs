@@ -184,8 +184,9 @@ impl World {
 
     fn check(&mut self, key: &Key, held: bool) -> Check {
         match (held, self.committed.get(key)) {
+            (true, _) if self.rng.f64() < 0.05 => Check::Unknown,
             (true, _) => Check::Held,
-            // Not every store returns the image.
+            // Not every store returns the image, and another transaction may have been met first.
             (false, Some(item)) if self.rng.f64() < 0.8 => Check::Found(item.clone()),
             (false, _) => Check::Unknown,
         }

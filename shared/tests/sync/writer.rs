@@ -149,12 +149,25 @@ impl Writer {
         }
     }
 
+    /// Some edits build on the one before, with the version that it would make.
+    fn chain(&mut self, asks: &mut [(Id, Ask)]) {
+        for index in 1..asks.len() {
+            if let (id, Ask::Put(State::Versions(base), _)) = &asks[index - 1]
+                && self.store.world().rng.f64() < 0.4
+            {
+                let (id, next) = (id.clone(), State::Versions(vec![base[0] + 1]));
+                asks[index] = (id, Ask::Put(next, self.new_tag()));
+            }
+        }
+    }
+
     async fn batch(&mut self) {
         let (count, atomic) = {
             let rng = &mut self.store.world().rng;
             (rng.usize(1..6), rng.bool())
         };
-        let asks: Vec<(Id, Ask)> = (0..count).map(|_| self.ask()).collect();
+        let mut asks: Vec<(Id, Ask)> = (0..count).map(|_| self.ask()).collect();
+        self.chain(&mut asks);
         let name = format!("{}-{}", self.name, self.made);
         let mutation = |(index, (id, ask)): (usize, &(Id, Ask))| {
             let name = format!("{name}-{index}").parse().expect("legal");
@@ -172,6 +185,11 @@ impl Writer {
             }
             let Ok(outcomes) = answer else { panic!("refused as a whole") };
             let refused = outcomes.iter().any(Result::is_err);
+            for (index, outcome) in outcomes.iter().enumerate() {
+                let follows = |other: usize| asks[other].0 == asks[index].0 && outcomes[other].is_err();
+                let is_orphan = !doubt && (0..index).any(follows);
+                assert!(!is_orphan || outcome.is_err(), "{:?} was applied without the one before", asks[index]);
+            }
             for ((id, ask), outcome) in asks.iter().zip(&outcomes) {
                 if atomic && refused {
                     let times = ask.tag().map_or(0, |tag| self.applied(id, tag));

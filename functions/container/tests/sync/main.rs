@@ -81,12 +81,16 @@ fn check_log(log: &[Entry], fates: &[Fate]) {
             *written.entry(note).or_default() += 1;
         }
     }
+    let stored: HashMap<(&str, u64), &Option<String>> =
+        log.iter().map(|(_, id, version, note)| ((id.as_str(), *version), note)).collect();
     let mut acknowledged: HashMap<(&str, u64), &str> = HashMap::new();
     for fate in fates {
         let times = written.get(fate.note.as_str()).copied().unwrap_or(0);
         match &fate.acknowledged {
             Some((id, version)) => {
                 assert_eq!(times, 1, "{} was acknowledged and is in the log {times} times", fate.note);
+                let found = stored.get(&(id.as_str(), *version)).and_then(|note| note.as_ref());
+                assert_eq!(found, Some(&fate.note), "{id} at version {version}");
                 let other = acknowledged.insert((id, *version), &fate.note);
                 assert_eq!(other, None, "{id} at version {version} was acknowledged to two writes");
             }
