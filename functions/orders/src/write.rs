@@ -60,8 +60,9 @@ impl Decide<Order> for Write {
 
     fn refuse_after_another(&mut self, row: Option<&Row>) -> Refused {
         match self {
-            Self::Put(Put { expected, .. }) | Self::Patch(Patch { expected, .. }) => conflict(expected, row),
-            Self::Delete(Delete(Some(expected))) => conflict(expected, row),
+            Self::Put(Put { expected, .. })
+            | Self::Patch(Patch { expected, .. })
+            | Self::Delete(Delete(Some(expected))) => conflict(expected, row),
             Self::Delete(Delete(None)) => conflict(&absent(), row),
             Self::Invalid(error) => error.clone().into(),
         }
