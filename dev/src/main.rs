@@ -8,9 +8,13 @@ use dev::{
     cli::{self, Command, HELP, Listen},
     database::Database,
     demo::{self, prepare},
-    settings, token,
+    epoch, settings, token,
 };
-use shared::{runtime, telemetry};
+use shared::{
+    backend::aws::Aws,
+    config::{Env, Limits},
+    runtime, telemetry,
+};
 use tokio::net::TcpListener;
 
 /// What the command line, or the machine, got wrong: one sentence, exit code 2.
@@ -27,6 +31,7 @@ async fn main() -> ExitCode {
             println!("{}", token::issue(&user, plan.as_deref()));
             Ok(())
         }
+        Ok(Command::RenewEpochs { table }) => renew_epochs(&table).await,
         Ok(Command::Database(listen)) => database_alone(listen).await,
         Ok(Command::Serve(listen)) => everything(listen).await,
         Err(mistake) => Err(format!("{mistake}; `cargo dev --help` shows the usage")),
@@ -71,6 +76,17 @@ async fn database_alone(listen: Listen) -> Result<(), Mistake> {
     runtime::termination().await;
     database.stop().await;
     println!("Stopped.");
+    Ok(())
+}
+
+/// The one command for a table that is not of this machine.
+async fn renew_epochs(table: &str) -> Result<(), Mistake> {
+    let env = Env::of_process();
+    let aws = Limits::from_env(&env).and_then(|limits| Aws::from_env(&env, limits));
+    let aws = aws.map_err(|error| error.to_string())?;
+    let renewed = epoch::renew(&aws.dynamodb, table).await;
+    let renewed = renewed.map_err(|error| format!("the epochs of {table} cannot be renewed: {error}; run it again"))?;
+    println!("{renewed} change logs of {table} have a new epoch.");
     Ok(())
 }
 
