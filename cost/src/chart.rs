@@ -1,6 +1,6 @@
 //! Cost against requests a second, as a picture.
 
-use std::{error::Error, path::Path};
+use std::error::Error;
 
 use plotters::prelude::*;
 
@@ -16,8 +16,10 @@ const MOST: f64 = 10_000.0;
 /// Points of a line.
 const STEPS: i32 = 240;
 
-pub(crate) fn draw(file: &Path, inputs: &Inputs, sizes: Sizes) -> Result<(), Box<dyn Error>> {
-    let root = SVGBackend::new(file, (WIDTH, HEIGHT)).into_drawing_area();
+/// The picture, as SVG.
+pub(crate) fn draw(inputs: &Inputs, sizes: Sizes) -> Result<String, Box<dyn Error>> {
+    let mut picture = String::new();
+    let root = SVGBackend::with_string(&mut picture, (WIDTH, HEIGHT)).into_drawing_area();
     root.fill(&WHITE)?;
     let title = format!(
         "US dollars a month by requests a second ({}, {}; functions of {} MB, tasks of {} vCPU)",
@@ -32,7 +34,7 @@ pub(crate) fn draw(file: &Path, inputs: &Inputs, sizes: Sizes) -> Result<(), Box
     chart
         .configure_mesh()
         .x_desc("requests a second, day and night")
-        .y_desc("front door, compute and network")
+        .y_desc("front door, compute, network, logs and metrics")
         .x_label_formatter(&|rps| format!("{rps:.0}"))
         .y_label_formatter(&|cost| format!("{cost:.0}"))
         .light_line_style(WHITE)
@@ -53,7 +55,9 @@ pub(crate) fn draw(file: &Path, inputs: &Inputs, sizes: Sizes) -> Result<(), Box
         .border_style(BLACK.mix(0.3))
         .draw()?;
     root.present()?;
-    Ok(())
+    drop(chart);
+    drop(root);
+    Ok(picture)
 }
 
 /// Warm for Lambda, cold for Fargate; told apart with colour blindness too (the palette of Okabe and Ito).

@@ -114,6 +114,7 @@ pub(crate) struct DynamoDb {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Logs {
     pub(crate) gb: Amount,
+    pub(crate) metric_month: Amount,
 }
 
 /// `measured.json`.
@@ -124,7 +125,7 @@ pub(crate) struct Measured {
     _note: Option<String>,
     pub(crate) lambda: MeasuredLambda,
     pub(crate) fargate: MeasuredFargate,
-    pub(crate) log: MeasuredLog,
+    pub(crate) logs: MeasuredLogs,
     pub(crate) assumed: Assumed,
 }
 
@@ -149,15 +150,22 @@ pub(crate) struct MeasuredFargate {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct MeasuredLog {
+pub(crate) struct MeasuredLogs {
     #[serde(rename = "command")]
     _command: String,
-    pub(crate) bytes_per_request: Amount,
+    /// What a request writes on Lambda: its line, and its metrics in the embedded format.
+    pub(crate) lambda_bytes: Amount,
+    /// What it writes in a container, whose metrics are fetched from it.
+    pub(crate) container_bytes: Amount,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Assumed {
+    /// What Lambda itself writes about an invocation.
+    pub(crate) platform_log_bytes: Amount,
+    /// How many metrics come from Lambda: five for each route, version and class of status that occurs.
+    pub(crate) lambda_metrics: Amount,
     /// One round trip to DynamoDB.
     pub(crate) store_milliseconds: Amount,
     /// How many invocations start an instance.
@@ -290,7 +298,7 @@ mod tests {
         ] {
             assert_eq!(of(shares, per_connection), Err(sentence.to_owned()));
         }
-        let unknown = parse::<Logs>(r#"{"gb": 1, "tb": 1}"#).expect_err("unknown").to_string();
+        let unknown = parse::<HttpApi>(r#"{"millionRequests": 1, "tb": 1}"#).expect_err("unknown").to_string();
         assert!(unknown.starts_with("tb: unknown field `tb`"), "{unknown}");
     }
 }

@@ -4,11 +4,7 @@ mod chart;
 mod inputs;
 mod model;
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{ffi::OsString, fs, path::PathBuf, process::ExitCode};
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -102,61 +98,57 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     let inputs = Inputs::read(&options.inputs)?;
-    match &options.svg {
-        Some(file) => draw(file, &inputs, options.sizes),
-        None => {
-            print(&inputs, options);
-            Ok(())
-        }
-    }
+    let Some(file) = &options.svg else {
+        print!("{}", report(&inputs, options));
+        return Ok(());
+    };
+    let picture = chart::draw(&inputs, options.sizes).map_err(|why| format!("the chart cannot be drawn: {why}"))?;
+    fs::write(file, picture).map_err(|why| format!("{} cannot be written: {why}", file.display()))
 }
 
-fn draw(file: &Path, inputs: &Inputs, sizes: Sizes) -> Result<(), String> {
-    chart::draw(file, inputs, sizes).map_err(|why| format!("{} cannot be drawn: {why}", file.display()))
-}
-
-fn print(inputs: &Inputs, options: &Options) {
+fn report(inputs: &Inputs, options: &Options) -> String {
     let Options { rps, sizes, .. } = *options;
     let millions = model::requests(rps) / 1e6;
-    println!("{rps} requests a second, day and night, are {millions:.1} million a month.");
-    println!("Prices of {} as of {}, in US dollars a month.\n", inputs.prices.region, inputs.prices.date);
-    println!("| plan | front door | compute | network | together | a million requests |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-    for plan in Plan::ALL {
+    let mut lines = vec![
+        format!("{rps} requests a second, day and night, are {millions:.1} million a month."),
+        format!("Prices of {} as of {}, in US dollars a month.\n", inputs.prices.region, inputs.prices.date),
+        "| plan | front door | compute | network | logs and metrics | together | a million requests |".to_owned(),
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |".to_owned(),
+    ];
+    lines.extend(Plan::ALL.map(|plan| {
         let bill = model::bill(inputs, sizes, plan, rps);
-        let Bill { front_door, compute, network } = bill;
-        let total = bill.total();
-        println!(
-            "| {} | {front_door:.2} | {compute:.2} | {network:.2} | **{total:.2}** | {:.3} |",
-            plan.name(),
-            total / millions
-        );
-    }
+        let Bill { front_door, compute, network, logs } = bill;
+        let (name, total) = (plan.name(), bill.total());
+        let each = total / millions;
+        format!("| {name} | {front_door:.2} | {compute:.2} | {network:.2} | {logs:.2} | **{total:.2}** | {each:.3} |")
+    }));
+    lines.push("\n| on top, with each plan | a month | a million requests |\n| --- | ---: | ---: |".to_owned());
     let common = model::common(inputs, rps);
-    println!("\n| on top, with each plan | a month | a million requests |\n| --- | ---: | ---: |");
-    for (what, cost) in [
-        ("DynamoDB, on demand", common.dynamodb),
-        ("log lines", common.logs),
-        ("data to the phones", common.data_out),
-        ("**together**", common.total()),
-    ] {
-        println!("| {what} | {cost:.2} | {:.3} |", cost / millions);
-    }
-    let milliseconds = model::billed_milliseconds(inputs, sizes);
-    println!("\nLambda bills {milliseconds:.0} ms of {} MB for a warm request.", sizes.lambda_mb);
-    let tasks = model::tasks(inputs, sizes, rps);
-    println!("Fargate runs {tasks:.0} tasks of {} vCPU and {} GB.", sizes.task_vcpu, sizes.task_gb);
-    println!();
-    for first in [Plan::LambdaHttpApi, Plan::LambdaLoadBalancer] {
-        for later in [Plan::Fargate, Plan::FargateSavings, Plan::FargateSpot] {
-            match model::break_even(inputs, sizes, first, later) {
-                Some(rps) => {
-                    println!("{} is cheaper than {} from {rps:.0} requests a second on.", later.name(), first.name())
-                }
-                None => println!("{} is never cheaper than {}.", later.name(), first.name()),
-            }
-        }
-    }
+    lines.extend(
+        [
+            ("DynamoDB, on demand", common.dynamodb),
+            ("data to the phones", common.data_out),
+            ("**together**", common.total()),
+        ]
+        .map(|(what, cost)| format!("| {what} | {cost:.2} | {:.3} |", cost / millions)),
+    );
+    let (milliseconds, tasks) = (model::billed_milliseconds(inputs, sizes), model::tasks(inputs, sizes, rps));
+    lines.push(format!(
+        "\nLambda bills {milliseconds:.0} ms of {} MB for a warm request. Fargate runs {tasks:.0} tasks of {} vCPU and {} GB.",
+        sizes.lambda_mb, sizes.task_vcpu, sizes.task_gb
+    ));
+    lines.push(
+        "\n| cheaper from so many requests a second on | than Lambda, HTTP API | than Lambda, load balancer |"
+            .to_owned(),
+    );
+    lines.push("| --- | ---: | ---: |".to_owned());
+    lines.extend([Plan::Fargate, Plan::FargateSavings, Plan::FargateSpot].map(|plan| {
+        let from =
+            |first| model::break_even(inputs, sizes, first, plan).map_or("never".into(), |rps| format!("{rps:.0}"));
+        let [api, balancer] = [Plan::LambdaHttpApi, Plan::LambdaLoadBalancer].map(from);
+        format!("| {} | {api} | {balancer} |", plan.name())
+    }));
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
@@ -187,5 +179,17 @@ mod tests {
         }
         let missing = Options { inputs: "/no/such/folder".into(), ..Options::default() };
         assert!(run(&missing).expect_err("missing").starts_with("/no/such/folder/routes.json cannot be read"));
+    }
+
+    /// `cargo run -p cost` and `cargo run -p cost -- --svg docs/cost.svg` make them anew.
+    #[test]
+    fn the_docs_show_what_the_program_says() {
+        let (inputs, options) = (Inputs::read(&Options::default().inputs).expect("good"), Options::default());
+        let page = include_str!("../../docs/cost.md");
+        for part in report(&inputs, &options).split("\n\n") {
+            assert!(page.contains(part.trim()), "docs/cost.md has not:\n{part}");
+        }
+        let picture = chart::draw(&inputs, options.sizes).expect("a picture");
+        assert!(picture == include_str!("../../docs/cost.svg"), "docs/cost.svg is another picture");
     }
 }

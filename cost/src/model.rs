@@ -12,7 +12,7 @@ const GB: f64 = 1e9;
 const MB_PER_VCPU: f64 = 1769.0;
 
 /// The network has two zones. A load balancer has a public address in each, and the tasks reach ECR (two endpoints),
-/// CloudWatch Logs and Secrets Manager by an interface endpoint in each.
+/// `CloudWatch` Logs and Secrets Manager by an interface endpoint in each.
 const ZONES: f64 = 2.0;
 const ENDPOINTS: f64 = 4.0;
 
@@ -79,11 +79,13 @@ pub(crate) struct Bill {
     pub(crate) compute: f64,
     /// Addresses and endpoints.
     pub(crate) network: f64,
+    /// Lines of the log, and metrics in `CloudWatch`.
+    pub(crate) logs: f64,
 }
 
 impl Bill {
     pub(crate) fn total(self) -> f64 {
-        self.front_door + self.compute + self.network
+        self.front_door + self.compute + self.network + self.logs
     }
 }
 
@@ -91,13 +93,12 @@ impl Bill {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Common {
     pub(crate) dynamodb: f64,
-    pub(crate) logs: f64,
     pub(crate) data_out: f64,
 }
 
 impl Common {
     pub(crate) fn total(self) -> f64 {
-        self.dynamodb + self.logs + self.data_out
+        self.dynamodb + self.data_out
     }
 }
 
@@ -134,16 +135,19 @@ pub(crate) fn bill(inputs: &Inputs, sizes: Sizes, plan: Plan, rps: f64) -> Bill 
             front_door: requests(rps) / MILLION * prices.http_api.million_requests.get(),
             compute: lambda(inputs, sizes, rps, plan == Plan::LambdaHttpApiSavings),
             network: 0.0,
+            logs: lambda_logs(inputs, rps),
         },
         Plan::LambdaLoadBalancer => Bill {
             front_door: load_balancer(inputs, rps, GB_PER_HOUR_TO_LAMBDA),
             compute: lambda(inputs, sizes, rps, false),
             network: addresses,
+            logs: lambda_logs(inputs, rps),
         },
         Plan::Fargate | Plan::FargateSavings | Plan::FargateSpot => Bill {
             front_door: load_balancer(inputs, rps, GB_PER_HOUR_TO_TASKS),
             compute: fargate(inputs, sizes, rps, plan),
             network: addresses + ENDPOINTS * ZONES * HOURS * prices.network.interface_endpoint_hour.get(),
+            logs: logs(inputs, rps, inputs.measured.logs.container_bytes.get()),
         },
     }
 }
@@ -156,6 +160,16 @@ fn lambda(inputs: &Inputs, sizes: Sizes, rps: f64, savings: bool) -> f64 {
     let discount = if savings { prices.savings_plan.off() } else { 1.0 };
     let duration = seconds * sizes.lambda_mb / 1024.0 * prices.gb_second.get() * discount;
     requests(rps) / MILLION * prices.million_requests.get() + duration
+}
+
+fn lambda_logs(inputs: &Inputs, rps: f64) -> f64 {
+    let assumed = &inputs.measured.assumed;
+    let bytes = inputs.measured.logs.lambda_bytes.get() + assumed.platform_log_bytes.get();
+    logs(inputs, rps, bytes) + assumed.lambda_metrics.get() * inputs.prices.logs.metric_month.get()
+}
+
+fn logs(inputs: &Inputs, rps: f64, bytes: f64) -> f64 {
+    requests(rps) * bytes / GB * inputs.prices.logs.gb.get()
 }
 
 fn fargate(inputs: &Inputs, sizes: Sizes, rps: f64, plan: Plan) -> f64 {
@@ -197,7 +211,6 @@ pub(crate) fn common(inputs: &Inputs, rps: f64) -> Common {
         + request.write_units * prices.dynamodb.million_write_units.get();
     Common {
         dynamodb: requests / MILLION * units,
-        logs: requests * inputs.measured.log.bytes_per_request.get() / GB * prices.logs.gb.get(),
         data_out: requests * bytes_out(inputs) / GB * prices.network.gb_out.get(),
     }
 }
@@ -238,7 +251,7 @@ mod tests {
     fn a_month_of_one_request_a_second() {
         let inputs = inputs();
         let million = 2.628; // 730 hours of 3600 seconds
-        let Bill { front_door, compute, network } = bill(&inputs, SIZES, Plan::LambdaHttpApi, 1.0);
+        let Bill { front_door, compute, network, logs } = bill(&inputs, SIZES, Plan::LambdaHttpApi, 1.0);
         assert_close(front_door, million * inputs.prices.http_api.million_requests.get());
         let milliseconds = billed_milliseconds(&inputs, SIZES);
         let cold = inputs.measured.assumed.cold_start_share.get()
@@ -248,6 +261,10 @@ mod tests {
         let prices = &inputs.prices.lambda;
         assert_close(compute, million * prices.million_requests.get() + gb_seconds * prices.gb_second.get());
         assert_close(network, 0.0);
+        let (measured, assumed) = (&inputs.measured.logs, &inputs.measured.assumed);
+        let gb = million * 1e6 * (measured.lambda_bytes.get() + assumed.platform_log_bytes.get()) / 1e9;
+        let metrics = assumed.lambda_metrics.get() * inputs.prices.logs.metric_month.get();
+        assert_close(logs, gb * inputs.prices.logs.gb.get() + metrics);
         assert_close(milliseconds, milliseconds.round());
     }
 

@@ -82,7 +82,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("plan") if name == Some("token") => plan = Some(plan_of(&parser.value()?.string()?)?),
             Long("table") if name == Some("renew-epochs") => table = Some(parser.value()?.string()?),
             Value(word) if name.is_none() && COMMANDS.iter().any(|known| word == *known) => {
-                command = Some(word.string()?)
+                command = Some(word.string()?);
             }
             other => return Err(other.unexpected()),
         }
