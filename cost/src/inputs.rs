@@ -298,7 +298,7 @@ mod tests {
         ] {
             assert_eq!(of(shares, per_connection), Err(sentence.to_owned()));
         }
-        let unknown = parse::<HttpApi>(r#"{"millionRequests": 1, "tb": 1}"#).expect_err("unknown").to_string();
+        let unknown = parse::<HttpApi>(r#"{"millionRequests": 1, "tb": 1}"#).expect_err("unknown");
         assert!(unknown.starts_with("tb: unknown field `tb`"), "{unknown}");
     }
 }
