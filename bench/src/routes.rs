@@ -29,14 +29,14 @@ use crate::{Failure, meter::Meter};
 const DELAY: Duration = Duration::from_millis(100);
 
 /// What phones ask for. `cost/traffic.json` gives each its share.
-fn requests() -> Result<Vec<Asked>, Failure> {
+fn requests() -> Vec<Asked> {
     let line = |n: u32| json!({ "productId": format!("p-{n:04}"), "quantity": 1 });
     let order = || json!({ "items": [line(1), line(2), line(3)], "note": "Leave it at the door." });
     let put = |n: u32| json!({ "op": "put", "id": format!("offline-{n}"), "version": 0, "data": order() });
     let get = |name, target: &str| Asked { name, method: Method::GET, target: target.into(), body: None, again: None };
     let write = |name, method, target: &str, body| Asked { body: Some(body), method, ..get(name, target) };
     let again = |again, asked| Asked { again: Some(again), ..asked };
-    Ok(vec![
+    vec![
         get("home", "/api/v2/home"),
         get("user", "/api/v2/users/me"),
         get("products", "/api/v2/products?limit=20"),
@@ -54,7 +54,7 @@ fn requests() -> Result<Vec<Asked>, Failure> {
             "/api/v2/orders/batch",
             json!({ "mutations": (0..10).map(put).collect::<Vec<_>>() }),
         ),
-    ])
+    ]
 }
 
 struct Asked {
@@ -141,7 +141,7 @@ pub(crate) enum Output {
 /// Measures, and prints or compares.
 pub(crate) async fn run(output: &Output) -> Result<(), Failure> {
     let mut routes = Map::new();
-    for asked in requests()? {
+    for asked in requests() {
         routes.insert(asked.name.to_owned(), measure(&asked).await?);
     }
     match output {
