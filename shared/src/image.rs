@@ -1,5 +1,7 @@
 //! Where an image is, in sizes that fit a phone.
 
+use schemars::JsonSchema;
+
 use crate::{config::Env, slim::Slim};
 
 /// The widths that version 2 offers, in pixels.
@@ -12,7 +14,7 @@ pub struct Images {
 }
 
 /// An image in version 2: one address, a choice of widths, and what to show until one of them is there.
-#[derive(Clone, Debug, PartialEq, Eq, Slim)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Slim)]
 pub struct ImageView {
     /// The original.
     pub url: String,
@@ -24,7 +26,7 @@ pub struct ImageView {
 }
 
 /// One width of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Slim)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Slim)]
 pub struct Source {
     /// Width in pixels.
     pub w: u16,

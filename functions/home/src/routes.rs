@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use axum::{Router, extract::State as AxumState, response::Response, routing::get};
-use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
 use shared::{
     ApiError,
     config::ConfigError,
@@ -49,9 +52,17 @@ impl State {
     }
 }
 
-/// `GET /api/v2/home`.
+/// `GET /api/v2/home`; and `GET /openapi.json`, since this function serves what belongs to no group.
 pub fn router(state: State) -> Router {
-    Router::new().route("/api/v2/home", cache::private(get(show))).with_state(state)
+    Router::new()
+        .route("/api/v2/home", cache::private(get(show)))
+        .route("/openapi.json", cache::public(get(openapi)))
+        .with_state(state)
+}
+
+/// The description of the whole API. `cargo run -p openapi` makes it.
+async fn openapi() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(CONTENT_TYPE, "application/json")], include_str!("../../../docs/openapi.json"))
 }
 
 /// What is left for the parts, so that there is still time to answer with those that are there.

@@ -1,6 +1,7 @@
 //! A product as clients see it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use shared::{
     delta::Record,
     http::{
@@ -15,7 +16,8 @@ use shared::{
 use crate::{State, model::Product};
 
 /// Version 1: flat price, images as addresses.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct ProductV1<'a> {
     id: &'a str,
     name: &'a str,
@@ -39,11 +41,13 @@ pub struct ProductV1<'a> {
     #[slim(full)]
     tags: &'a [String],
     #[slim(full)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     updated_at: Timestamp,
 }
 
 /// Version 2: money as an object, the image in sizes, and the version for sync.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct ProductV2<'a> {
     id: &'a str,
     name: &'a str,
@@ -72,8 +76,10 @@ pub struct ProductV2<'a> {
     #[slim(full)]
     tags: &'a [String],
     #[slim(full)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     created_at: Timestamp,
     #[slim(full)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     updated_at: Timestamp,
 }
 

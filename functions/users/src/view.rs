@@ -1,5 +1,6 @@
 //! A user as clients see it.
 
+use schemars::JsonSchema;
 use shared::{
     http::{
         context::{V1, V2},
@@ -16,7 +17,8 @@ use crate::{
 };
 
 /// Version 1: the avatar is an address.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct UserV1<'a> {
     id: &'a str,
     name: String,
@@ -39,7 +41,8 @@ pub struct UserV1<'a> {
 }
 
 /// Version 2: the avatar comes in sizes, names come apart as well, and the version is there for the next write.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct UserV2<'a> {
     id: &'a str,
     name: String,

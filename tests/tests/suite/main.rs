@@ -9,6 +9,7 @@ mod errors;
 mod home;
 mod house;
 mod limit;
+mod openapi;
 mod owasp;
 mod proxy;
 mod robustness;
