@@ -15,6 +15,9 @@ Usage:
   cargo dev db [--port 8000] [--host 127.0.0.1] [--data DIR]
       Serves only the DynamoDB with the demo data, and on the port after it the S3
       with the photos, for `cargo lambda watch`.
+  cargo dev upstream [--port 8002] [--host 127.0.0.1]
+      Serves the users and products of the demo data as a service behind the BFF:
+      BACKEND_USERS_URL=http://127.0.0.1:8002 cargo dev
   cargo dev token --user ID [--plan premium]
       Prints a token that is good for a week on this machine.
 ";
@@ -26,6 +29,8 @@ pub enum Command {
     Serve(Listen),
     /// The database alone.
     Database(Listen),
+    /// The stand-in for the services behind.
+    Upstream(Listen),
     /// A token.
     Token {
         /// Whose.
@@ -66,10 +71,12 @@ fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("port") if name != Some("token") => port = Some(parser.value()?.parse::<u16>()?),
             Long("host") if name != Some("token") => listen.host = parser.value()?.string()?,
-            Long("data") if name != Some("token") => listen.data = Some(folder(parser.value()?)?),
+            Long("data") if !matches!(name, Some("token" | "upstream")) => listen.data = Some(folder(parser.value()?)?),
             Long("user") if name == Some("token") => user = Some(parser.value()?.parse::<Id>()?),
             Long("plan") if name == Some("token") => plan = Some(plan_of(&parser.value()?.string()?)?),
-            Value(word) if name.is_none() && (word == "db" || word == "token") => command = Some(word.string()?),
+            Value(word) if name.is_none() && (word == "db" || word == "token" || word == "upstream") => {
+                command = Some(word.string()?);
+            }
             other => return Err(other.unexpected()),
         }
     }
@@ -78,6 +85,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             let user = user.ok_or("a token needs --user ID")?;
             Ok(Command::Token { user, plan })
         }
+        Some("upstream") => Ok(Command::Upstream(Listen { port: port.unwrap_or(8002), ..listen })),
         Some(_) => Ok(Command::Database(Listen { port: port.unwrap_or(8000), ..listen })),
         None => Ok(Command::Serve(Listen { port: port.unwrap_or(8080), ..listen })),
     }
@@ -108,6 +116,7 @@ mod tests {
         let listen = |port| Listen { host: "127.0.0.1".into(), port, data: None };
         assert_eq!(of(""), Ok(Command::Serve(listen(8080))));
         assert_eq!(of("db"), Ok(Command::Database(listen(8000))));
+        assert_eq!(of("upstream"), Ok(Command::Upstream(listen(8002))));
         assert_eq!(of("--port 0 --data d"), Ok(Command::Serve(Listen { data: Some("d".into()), ..listen(0) })));
         let user: Id = "user-1".parse().expect("legal");
         assert_eq!(of("token --user user-1"), Ok(Command::Token { user: user.clone(), plan: None }));
@@ -125,6 +134,7 @@ mod tests {
             "--port 70000",
             "serve",
             "db db",
+            "upstream --data d",
             "token",
             "token --user a/b",
             "--data=",

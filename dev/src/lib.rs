@@ -10,3 +10,4 @@ pub mod runtime_api;
 pub mod settings;
 pub mod tables;
 pub mod token;
+pub mod upstream;

@@ -9,6 +9,7 @@ use dev::{
     database::Database,
     demo::{self, prepare},
     settings, token,
+    upstream::Upstream,
 };
 use shared::{runtime, telemetry};
 use tokio::net::TcpListener;
@@ -28,6 +29,7 @@ async fn main() -> ExitCode {
             Ok(())
         }
         Ok(Command::Database(listen)) => database_alone(listen).await,
+        Ok(Command::Upstream(listen)) => upstream_alone(listen).await,
         Ok(Command::Serve(listen)) => everything(listen).await,
         Err(mistake) => Err(format!("{mistake}; `cargo dev --help` shows the usage")),
     };
@@ -70,6 +72,17 @@ async fn database_alone(listen: Listen) -> Result<(), Mistake> {
     println!("Next: cargo lambda watch --env-file dev/local.env");
     runtime::termination().await;
     database.stop().await;
+    println!("Stopped.");
+    Ok(())
+}
+
+async fn upstream_alone(listen: Listen) -> Result<(), Mistake> {
+    let upstream = Upstream::start(bind(&listen).await?);
+    let upstream = upstream.map_err(|error| format!("the upstream cannot be served: {error}"))?;
+    let url = upstream.url();
+    println!("Users and products of the demo data: {url}");
+    println!("Next: BACKEND_USERS_URL={url} BACKEND_PRODUCTS_URL={url} cargo dev");
+    runtime::termination().await;
     println!("Stopped.");
     Ok(())
 }
