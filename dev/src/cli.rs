@@ -15,6 +15,9 @@ Usage:
   cargo dev db [--port 8000] [--host 127.0.0.1] [--data DIR]
       Serves only the DynamoDB with the demo data, and on the port after it the S3
       with the photos, for `cargo lambda watch`.
+  cargo dev upstream [--port 8002] [--host 127.0.0.1]
+      Serves the users and products of the demo data as a service behind the BFF:
+      BACKEND_USERS_URL=http://127.0.0.1:8002 cargo dev
   cargo dev token --user ID [--plan premium]
       Prints a token that is good for a week on this machine.
   cargo dev renew-epochs --table NAME
@@ -29,6 +32,8 @@ pub enum Command {
     Serve(Listen),
     /// The database alone.
     Database(Listen),
+    /// The stand-in for the services behind.
+    Upstream(Listen),
     /// A token.
     Token {
         /// Whose.
@@ -64,7 +69,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
     read(lexopt::Parser::from_args(args)).map_err(|error| error.to_string())
 }
 
-const COMMANDS: [&str; 3] = ["db", "token", "renew-epochs"];
+const COMMANDS: [&str; 4] = ["db", "upstream", "token", "renew-epochs"];
 
 fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let mut command: Option<String> = None;
@@ -72,12 +77,12 @@ fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut port, mut user, mut plan, mut table) = (None, None, None, None);
     while let Some(argument) = parser.next()? {
         let name = command.as_deref();
-        let serves = matches!(name, None | Some("db"));
+        let serves = matches!(name, None | Some("db" | "upstream"));
         match argument {
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("port") if serves => port = Some(parser.value()?.parse::<u16>()?),
             Long("host") if serves => listen.host = parser.value()?.string()?,
-            Long("data") if serves => listen.data = Some(folder(parser.value()?)?),
+            Long("data") if serves && name != Some("upstream") => listen.data = Some(folder(parser.value()?)?),
             Long("user") if name == Some("token") => user = Some(parser.value()?.parse::<Id>()?),
             Long("plan") if name == Some("token") => plan = Some(plan_of(&parser.value()?.string()?)?),
             Long("table") if name == Some("renew-epochs") => table = Some(parser.value()?.string()?),
@@ -96,6 +101,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             let user = user.ok_or("a token needs --user ID")?;
             Ok(Command::Token { user, plan })
         }
+        Some("upstream") => Ok(Command::Upstream(Listen { port: port.unwrap_or(8002), ..listen })),
         Some(_) => Ok(Command::Database(Listen { port: port.unwrap_or(8000), ..listen })),
         None => Ok(Command::Serve(Listen { port: port.unwrap_or(8080), ..listen })),
     }
@@ -126,6 +132,7 @@ mod tests {
         let listen = |port| Listen { host: "127.0.0.1".into(), port, data: None };
         assert_eq!(of(""), Ok(Command::Serve(listen(8080))));
         assert_eq!(of("db"), Ok(Command::Database(listen(8000))));
+        assert_eq!(of("upstream"), Ok(Command::Upstream(listen(8002))));
         assert_eq!(of("--port 0 --data d"), Ok(Command::Serve(Listen { data: Some("d".into()), ..listen(0) })));
         let user: Id = "user-1".parse().expect("legal");
         assert_eq!(of("token --user user-1"), Ok(Command::Token { user: user.clone(), plan: None }));
@@ -144,6 +151,7 @@ mod tests {
             "--port 70000",
             "serve",
             "db db",
+            "upstream --data d",
             "token",
             "renew-epochs",
             "renew-epochs --port 1",

@@ -11,3 +11,4 @@ pub mod runtime_api;
 pub mod settings;
 pub mod tables;
 pub mod token;
+pub mod upstream;

@@ -9,6 +9,7 @@ use dev::{
     database::Database,
     demo::{self, prepare},
     epoch, settings, token,
+    upstream::Upstream,
 };
 use shared::{
     backend::aws::Aws,
@@ -33,6 +34,7 @@ async fn main() -> ExitCode {
         }
         Ok(Command::RenewEpochs { table }) => renew_epochs(&table).await,
         Ok(Command::Database(listen)) => database_alone(listen).await,
+        Ok(Command::Upstream(listen)) => upstream_alone(listen).await,
         Ok(Command::Serve(listen)) => everything(listen).await,
         Err(mistake) => Err(format!("{mistake}; `cargo dev --help` shows the usage")),
     };
@@ -87,6 +89,17 @@ async fn renew_epochs(table: &str) -> Result<(), Mistake> {
     let renewed = epoch::renew(&aws.dynamodb, table).await;
     let renewed = renewed.map_err(|error| format!("the epochs of {table} cannot be renewed: {error}; run it again"))?;
     println!("{renewed} change logs of {table} have a new epoch.");
+    Ok(())
+}
+
+async fn upstream_alone(listen: Listen) -> Result<(), Mistake> {
+    let upstream = Upstream::start(bind(&listen).await?);
+    let upstream = upstream.map_err(|error| format!("the upstream cannot be served: {error}"))?;
+    let url = upstream.url();
+    println!("Users and products of the demo data: {url}");
+    println!("Next: BACKEND_USERS_URL={url} BACKEND_PRODUCTS_URL={url} cargo dev");
+    runtime::termination().await;
+    println!("Stopped.");
     Ok(())
 }
 

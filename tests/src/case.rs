@@ -14,7 +14,7 @@ use crate::coding;
 
 /// One file of a `cases` folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Case {
     /// What is sent.
     pub request: Request,
@@ -24,6 +24,9 @@ pub struct Case {
     /// Parts of the answer that differ from run to run: JSON pointers into the body, and `header:<name>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub varies: Vec<String>,
+    /// Why users and products of another service are answered for in another way; then the case is for tables only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables_only: Option<String>,
 }
 
 /// A request, whatever the front door.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    case::{Case, files},
+    case::{Case, Response, files},
     door::Door,
 };
 
@@ -17,10 +17,16 @@ pub async fn run(door: Door, binary: &Path, folder: &Path) {
     let mut differences = Vec::new();
     for file in files(folder) {
         let mut case = Case::read(&file);
+        if door == Door::Upstreams && case.tables_only.is_some() {
+            continue;
+        }
         let mut answer = open.send(&case.request).await;
         // How much is left and for how long is another thing in each run; `ratelimit-policy` stays.
         answer.headers.remove("ratelimit");
         answer.redact(&case.varies);
+        if door == Door::Upstreams {
+            accept_tag(&mut case, &answer);
+        }
         if update {
             case.response = Some(answer);
             case.write(&file);
@@ -31,4 +37,14 @@ pub async fn run(door: Door, binary: &Path, folder: &Path) {
         }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+/// A catalogue with a change log has tags of its state, where another one has tags of the representation.
+fn accept_tag(case: &mut Case, answer: &Response) {
+    let expected = case.response.as_mut().and_then(|response| response.headers.get_mut("etag"));
+    if let (Some(expected), Some(tag)) = (expected, answer.headers.get("etag"))
+        && expected.starts_with("\"s.")
+    {
+        expected.clone_from(tag);
+    }
 }

@@ -13,7 +13,8 @@ use shared::{
     http::{
         auth::Caller,
         cache,
-        context::{Ends, V2},
+        call::Call,
+        context::V2,
         view::{self, Shape},
     },
     runtime::App,
@@ -38,10 +39,10 @@ pub struct State {
 }
 
 impl State {
-    /// Reads the tables of users, orders and products, and `HOME_PART_TIMEOUT_MS` (1500).
+    /// Reads the sources of users, orders and products, and `HOME_PART_TIMEOUT_MS` (1500).
     ///
     /// # Errors
-    /// When a table is not set or the time is not a number.
+    /// When a source is not set or the time is not a number.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         Ok(Self {
             users: users::State::new(app)?,
@@ -66,22 +67,23 @@ async fn openapi() -> ([(HeaderName, &'static str); 1], &'static str) {
 }
 
 /// What is left for the parts, so that there is still time to answer with those that are there.
-fn time_for_parts(Ends(at): Ends) -> Duration {
-    let left = at.saturating_duration_since(Instant::now());
+fn time_for_parts(call: &Call) -> Duration {
+    let left = call.ends().saturating_duration_since(Instant::now());
     left.saturating_sub(RESERVE.min(left / 4))
 }
 
-async fn show(AxumState(state): AxumState<State>, caller: Caller, ends: Ends) -> Result<Response, ApiError> {
+async fn show(AxumState(state): AxumState<State>, caller: Caller, call: Call) -> Result<Response, ApiError> {
     let State { users, orders, products, part_limit } = &state;
-    let part_limit = part_limit.min(&time_for_parts(ends)).to_owned();
+    let part_limit = part_limit.min(&time_for_parts(&call)).to_owned();
+    let part = call.within(part_limit);
     let scope = orders::scope_of(&caller.user);
     let (profile, recent, featured) = tokio::join!(
         within(part_limit, async {
-            let user = users.users.get(&caller.user).await?;
+            let user = users.users.get(&caller.user, &part).await?;
             user.ok_or_else(|| ApiError::not_found("There is no profile for this token."))
         }),
         within(part_limit, orders.orders.recent(&scope, RECENT)),
-        within(part_limit, products.products.featured(FEATURED)),
+        within(part_limit, products.products.featured(FEATURED, &part)),
     );
 
     let mut failures = Failures::default();
@@ -104,6 +106,7 @@ async fn show(AxumState(state): AxumState<State>, caller: Caller, ends: Ends) ->
         errors: failures.0,
     };
     let mut response = view::json(StatusCode::OK, &body)?;
+    call.describe(response.headers_mut());
     if !body.complete {
         // A screen with holes is not one to keep.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

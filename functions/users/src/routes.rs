@@ -8,6 +8,7 @@ use shared::{
     http::{
         auth::Caller,
         cache,
+        call::Call,
         context::{V1, V2},
         edit::Edit,
         extract::{MergePatch, PathId, Query},
@@ -27,20 +28,19 @@ const ATTEMPTS: usize = 3;
 /// What the routes work with.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// The table.
+    /// The records.
     pub users: Users,
     /// Addresses of avatars.
     pub images: Images,
 }
 
 impl State {
-    /// Reads `USERS_TABLE` and `IMAGES_URL`.
+    /// Reads `BACKEND_USERS_URL` or `USERS_TABLE`, and `IMAGES_URL`.
     ///
     /// # Errors
-    /// When `USERS_TABLE` is not set.
+    /// When there are no users.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        let users = Users::new(app.aws.dynamodb.clone(), app.env.required("USERS_TABLE")?);
-        Ok(Self { users, images: Images::from_env(&app.env) })
+        Ok(Self { users: Users::of(app)?, images: Images::from_env(&app.env) })
     }
 }
 
@@ -57,18 +57,26 @@ pub fn router(state: State) -> Router {
 async fn show<V: Shape<User, State>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    call: Call,
     PathId(id): PathId,
     Query(query): Query<ViewQuery>,
 ) -> Result<Response, ApiError> {
     let ceiling = if id == caller.user { Level::Full } else { Level::Minimal };
     let selection = query.select::<V, _, _>(ceiling)?;
-    let user = state.users.get(&id).await?.ok_or_else(|| unknown(&id))?;
-    respond::<V>(&state, &user, &selection)
+    let user = state.users.get(&id, &call).await?.ok_or_else(|| unknown(&id))?;
+    let mut response = respond::<V>(&state, &user, &selection)?;
+    call.describe(response.headers_mut());
+    Ok(response)
 }
 
-async fn show_me(state: AxumState<State>, caller: Caller, query: Query<ViewQuery>) -> Result<Response, ApiError> {
+async fn show_me(
+    state: AxumState<State>,
+    caller: Caller,
+    call: Call,
+    query: Query<ViewQuery>,
+) -> Result<Response, ApiError> {
     let own = PathId(caller.user.clone());
-    show::<V2>(state, caller, own, query).await
+    show::<V2>(state, caller, call, own, query).await
 }
 
 fn respond<V: Shape<User, State>>(state: &State, user: &User, selection: &Selection) -> Result<Response, ApiError> {
@@ -81,17 +89,19 @@ fn respond<V: Shape<User, State>>(state: &State, user: &User, selection: &Select
 async fn edit_me(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    call: Call,
     preconditions: Preconditions,
     Query(query): Query<ViewQuery>,
     MergePatch(patch): MergePatch,
 ) -> Result<Response, ApiError> {
     let selection = query.select_after_write::<V2, User, State>()?;
+    let call = call.current();
     let edit = Edit::of(patch, Some(&caller.user))?;
     let expected = preconditions.require(edit.version)?;
     let shown = |user: &User| view::value(&V2::view(user, &state), &selection);
 
     for _ in 0..ATTEMPTS {
-        let user = state.users.get(&caller.user).await?.ok_or_else(|| unknown(&caller.user))?;
+        let user = state.users.get(&caller.user, &call).await?.ok_or_else(|| unknown(&caller.user))?;
         let edited = edit.merge_into(&user.editable())?;
         edited.validate()?;
         let unchanged = edited == user.editable();
@@ -101,7 +111,7 @@ async fn edit_me(
             return Err(expected.refuse(ServerCopy { version: user.version, current: shown(&user)? }));
         }
         let stored =
-            if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited).await? };
+            if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited, &call).await? };
         if let Some(user) = stored {
             return respond::<V2>(&state, &user, &selection);
         }

@@ -135,7 +135,7 @@ mod tests {
     fn state() -> State {
         let limits = Limits { request: SECOND, deadline_margin: SECOND, store: SECOND, store_attempt: SECOND };
         let aws = Aws::local("http://127.0.0.1:1", limits).expect("local clients");
-        State { users: Users::new(aws.dynamodb, "users"), images: Images::new("/images") }
+        State { users: Users::in_table(aws.dynamodb, "users"), images: Images::new("/images") }
     }
 
     fn sizes(level: Level) -> (usize, usize, usize) {

@@ -108,6 +108,7 @@ async fn a_wrong_setting_stops_the_start_and_is_named() {
         ("LOG_LEVEL", "loud", "LOG_LEVEL is \"loud\""),
         ("AWS_CA_BUNDLE", "/no/such/file", "AWS_CA_BUNDLE is \"/no/such/file\""),
         ("REQUEST_TIMEOUT_MS", "0", "REQUEST_TIMEOUT_MS is 0"),
+        ("BACKEND_USERS_URL", "users.internal", "BACKEND_USERS_URL is \"users.internal\""),
     ];
     for (name, value, sentence) in wrong {
         let process = spawn(BINARY.as_ref(), "http://127.0.0.1:1", [(name, value)]).await;

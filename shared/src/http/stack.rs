@@ -26,7 +26,7 @@ use super::{
     auth::{Auth, Identity},
     cache,
     compress::{self, Uncoded},
-    context::{Deadline, Ends, InvocationId, RequestContext, ResponseLimit, Unreadable},
+    context::{Deadline, Ends, RequestContext, ResponseLimit, Unreadable},
     limit::{self, Limiter},
     record,
     versions::{self, Versions},
@@ -131,8 +131,7 @@ async fn method_not_allowed() -> ApiError {
 }
 
 async fn identify(mut request: Request, next: Next) -> Response {
-    let invocation = request.extensions().get::<InvocationId>();
-    let context = RequestContext::new(request.headers(), request.uri(), invocation);
+    let context = RequestContext::new(request.headers(), request.uri(), request.extensions());
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
     response.extensions_mut().insert(context);

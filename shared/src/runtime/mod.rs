@@ -12,7 +12,7 @@ pub use lambda::serve as serve_lambda;
 pub use tcp::{serve as serve_tcp, termination};
 
 use crate::{
-    backend::aws::Aws,
+    backend::{aws::Aws, upstream::Upstreams},
     config::{Config, ConfigError, Env},
     http::{address::Locator, auth::Auth, limit::Limiter, stack::Stack},
     telemetry::{
@@ -30,6 +30,8 @@ pub struct App {
     pub config: Config,
     /// AWS clients.
     pub aws: Aws,
+    /// Services that data comes from in place of DynamoDB.
+    pub upstreams: Upstreams,
     auth: Auth,
 }
 
@@ -51,10 +53,11 @@ impl App {
     /// Puts given parts together.
     ///
     /// # Errors
-    /// When the token verifier cannot be built.
+    /// When the token verifier or a client of an upstream cannot be built.
     pub fn new(env: Env, config: Config, aws: Aws) -> Result<Self, ConfigError> {
         let auth = Auth::new(&config.jwt, &aws.secrets)?;
-        Ok(Self { env, config, aws, auth })
+        let upstreams = Upstreams::new(&config.backends)?;
+        Ok(Self { env, config, aws, upstreams, auth })
     }
 
     /// The complete service: route groups inside the middleware stack.

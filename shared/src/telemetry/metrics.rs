@@ -30,6 +30,9 @@ const BYTES_ON_WIRE: &str = "BytesOnWire";
 const RATE_LIMITED: &str = "RateLimited";
 const RATE_LIMIT_DEGRADED: &str = "RateLimitDegraded";
 const COLD_STARTS: &str = "ColdStarts";
+const BACKEND_RETRIES: &str = "BackendRetries";
+const BACKEND_STALE: &str = "BackendStale";
+const BACKEND_LEFT_ALONE: &str = "BackendLeftAlone";
 
 /// Upper bounds of the classes that Prometheus counts latencies in, in milliseconds.
 const LATENCY_BUCKETS: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 8000.0];
@@ -79,6 +82,21 @@ pub(crate) fn rate_limit_degraded() {
     counter!(RATE_LIMIT_DEGRADED).increment(1);
 }
 
+/// A read of a service behind this one that is sent once more.
+pub(crate) fn backend_retried(backend: &'static str) {
+    counter!(BACKEND_RETRIES, "backend" => backend).increment(1);
+}
+
+/// An old answer that was given out, since the service behind this one failed.
+pub(crate) fn backend_stale(backend: &'static str) {
+    counter!(BACKEND_STALE, "backend" => backend).increment(1);
+}
+
+/// A service behind this one that fails so often that it is left alone.
+pub(crate) fn breaker_opened(backend: &'static str) {
+    counter!(BACKEND_LEFT_ALONE, "backend" => backend).increment(1);
+}
+
 fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "requests");
     describe_histogram!(LATENCY, Unit::Milliseconds, "time from the first byte read to the last one made");
@@ -89,6 +107,9 @@ fn describe() {
     describe_counter!(RATE_LIMITED, Unit::Count, "requests above the limit");
     describe_counter!(RATE_LIMIT_DEGRADED, Unit::Count, "requests that the rate limit could not count");
     describe_counter!(COLD_STARTS, Unit::Count, "first requests of a process");
+    describe_counter!(BACKEND_RETRIES, Unit::Count, "reads of an upstream that were sent once more");
+    describe_counter!(BACKEND_STALE, Unit::Count, "old answers that stood in for a failed upstream");
+    describe_counter!(BACKEND_LEFT_ALONE, Unit::Count, "times that a failing upstream began to be left alone");
 }
 
 /// The metrics of a Lambda function. Cheap to clone.

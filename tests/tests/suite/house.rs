@@ -106,7 +106,7 @@ fn only_the_configuration_reads_the_environment() {
         of_the_service && text.lines().any(|line| !line.trim().starts_with("//") && line.contains("env::var"))
     };
     let readers: Vec<PathBuf> = sources().into_iter().filter(reads).map(|(path, _)| path).collect();
-    assert_eq!(readers, [root().join("shared/src/config.rs")]);
+    assert_eq!(readers, [root().join("shared/src/config/env.rs")]);
 }
 
 /// The `type` of an error links to its section.
