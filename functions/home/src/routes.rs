@@ -35,15 +35,18 @@ pub struct State {
 }
 
 impl State {
-    /// Reads the tables of users, orders and products, and `HOME_PART_TIMEOUT_MS` (1500).
+    /// Reads what users, orders and products read, and `HOME_PART_TIMEOUT_MS` (1500).
     ///
     /// # Errors
-    /// When a table is not set or the time is not a number.
+    /// When a setting of theirs is not set or not valid, or the time is not a number.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
+        let users = users::State::new(app)?;
+        // One source of addresses, so that their secret is fetched once.
+        let images = users.images.clone();
         Ok(Self {
-            users: users::State::new(app)?,
+            users,
             orders: orders::State::for_reading(app)?,
-            products: products::State::for_reading(app)?,
+            products: products::State { images, ..products::State::for_reading(app)? },
             part_limit: app.env.millis("HOME_PART_TIMEOUT_MS", 1500)?,
         })
     }
@@ -67,10 +70,11 @@ async fn show(AxumState(state): AxumState<State>, caller: Caller, ends: Ends) ->
     let (profile, recent, featured) = tokio::join!(
         within(part_limit, async {
             let user = users.users.get(&caller.user).await?;
-            user.ok_or_else(|| ApiError::not_found("There is no profile for this token."))
+            let user = user.ok_or_else(|| ApiError::not_found("There is no profile for this token."))?;
+            Ok((user, users.images.addresses().await?))
         }),
         within(part_limit, orders.orders.recent(&scope, RECENT)),
-        within(part_limit, products.products.featured(FEATURED)),
+        within(part_limit, async { Ok((products.products.featured(FEATURED).await?, products.context().await?)) }),
     );
 
     let mut failures = Failures::default();
@@ -78,11 +82,11 @@ async fn show(AxumState(state): AxumState<State>, caller: Caller, ends: Ends) ->
     let recent = failures.note("recentOrders", recent);
     let featured = failures.note("featuredProducts", featured);
 
-    let profile = profile.as_ref().and_then(|user| V2::view(user, users));
+    let profile = profile.as_ref().and_then(|(user, images)| V2::view(user, images));
     let recent: Option<Vec<_>> =
         recent.as_ref().map(|all| all.iter().filter_map(|order| V2::view(order, orders)).collect());
     let featured: Option<Vec<_>> =
-        featured.as_ref().map(|all| all.iter().filter_map(|product| V2::view(product, products)).collect());
+        featured.as_ref().map(|(all, context)| all.iter().filter_map(|product| V2::view(product, context)).collect());
 
     let (detail, minimal) = (Selection::at(Level::Detail), Selection::at(Level::Minimal));
     let body = Home {

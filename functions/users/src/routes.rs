@@ -14,7 +14,7 @@ use shared::{
         precondition::{Preconditions, ServerCopy, etag},
         view::{self, Shape, ViewQuery},
     },
-    image::Images,
+    image::{Addresses, Images},
     runtime::App,
     slim::{Level, Selection},
 };
@@ -34,13 +34,13 @@ pub struct State {
 }
 
 impl State {
-    /// Reads `USERS_TABLE` and `IMAGES_URL`.
+    /// Reads `USERS_TABLE`, `IMAGES_URL`, and `IMAGES_SECRET` or `IMAGES_SECRET_ID`.
     ///
     /// # Errors
-    /// When `USERS_TABLE` is not set.
+    /// When `USERS_TABLE` is not set, or the secret not valid.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         let users = Users::new(app.aws.dynamodb.clone(), app.env.required("USERS_TABLE")?);
-        Ok(Self { users, images: Images::from_env(&app.env) })
+        Ok(Self { users, images: Images::from_env(&app.env, &app.aws.secrets)? })
     }
 }
 
@@ -54,7 +54,7 @@ pub fn router(state: State) -> Router {
 }
 
 /// Somebody else's record comes at level minimal; asking for more of it is forbidden.
-async fn show<V: Shape<User, State>>(
+async fn show<V: Shape<User, Addresses>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
     PathId(id): PathId,
@@ -63,7 +63,7 @@ async fn show<V: Shape<User, State>>(
     let ceiling = if id == caller.user { Level::Full } else { Level::Minimal };
     let selection = query.select::<V, _, _>(ceiling)?;
     let user = state.users.get(&id).await?.ok_or_else(|| unknown(&id))?;
-    respond::<V>(&state, &user, &selection)
+    respond::<V>(&state.images.addresses().await?, &user, &selection)
 }
 
 async fn show_me(state: AxumState<State>, caller: Caller, query: Query<ViewQuery>) -> Result<Response, ApiError> {
@@ -71,8 +71,12 @@ async fn show_me(state: AxumState<State>, caller: Caller, query: Query<ViewQuery
     show::<V2>(state, caller, own, query).await
 }
 
-fn respond<V: Shape<User, State>>(state: &State, user: &User, selection: &Selection) -> Result<Response, ApiError> {
-    let mut response = view::one(&V::view(user, state), selection)?;
+fn respond<V: Shape<User, Addresses>>(
+    images: &Addresses,
+    user: &User,
+    selection: &Selection,
+) -> Result<Response, ApiError> {
+    let mut response = view::one(&V::view(user, images), selection)?;
     response.headers_mut().insert(ETAG, etag(user.version));
     Ok(response)
 }
@@ -85,10 +89,11 @@ async fn edit_me(
     Query(query): Query<ViewQuery>,
     MergePatch(patch): MergePatch,
 ) -> Result<Response, ApiError> {
-    let selection = query.select_after_write::<V2, User, State>()?;
+    let selection = query.select_after_write::<V2, User, Addresses>()?;
     let edit = Edit::of(patch, Some(&caller.user))?;
     let expected = preconditions.require(edit.version)?;
-    let shown = |user: &User| view::value(&V2::view(user, &state), &selection);
+    let images = state.images.addresses().await?;
+    let shown = |user: &User| view::value(&V2::view(user, &images), &selection);
 
     for _ in 0..ATTEMPTS {
         let user = state.users.get(&caller.user).await?.ok_or_else(|| unknown(&caller.user))?;
@@ -103,7 +108,7 @@ async fn edit_me(
         let stored =
             if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited).await? };
         if let Some(user) = stored {
-            return respond::<V2>(&state, &user, &selection);
+            return respond::<V2>(&images, &user, &selection);
         }
     }
     Err(ApiError::unavailable("the record kept changing"))

@@ -8,6 +8,7 @@ mod coding;
 mod errors;
 mod home;
 mod house;
+mod images;
 mod limit;
 mod owasp;
 mod proxy;
