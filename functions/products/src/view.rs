@@ -8,12 +8,19 @@ use shared::{
         context::{V1, V2},
         view::Shape,
     },
-    image::ImageView,
+    image::{Addresses, ImageView},
     slim::Slim,
     values::Money,
 };
 
-use crate::{State, model::Product};
+use crate::model::Product;
+
+/// What a view needs besides what is stored.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Addresses of photos.
+    pub images: Addresses,
+}
 
 /// Version 1: flat price, images as addresses.
 #[derive(Debug, JsonSchema, Slim)]
@@ -83,16 +90,16 @@ pub struct ProductV2<'a> {
     updated_at: Timestamp,
 }
 
-impl Shape<Record<Product>, State> for V1 {
+impl Shape<Record<Product>, Context> for V1 {
     type View<'a> = ProductV1<'a>;
 
-    fn view<'a>(record: &'a Record<Product>, state: &State) -> Option<ProductV1<'a>> {
+    fn view<'a>(record: &'a Record<Product>, context: &Context) -> Option<ProductV1<'a>> {
         let product = record.value.as_ref()?;
         Some(ProductV1 {
             id: record.id.as_str(),
             name: &product.name,
-            thumbnail: state.images.thumbnail(&product.image),
-            full_image: state.images.original(&product.image),
+            thumbnail: context.images.thumbnail(&product.image),
+            full_image: context.images.original(&product.image),
             price: product.price.amount,
             currency: &product.price.currency,
             category: &product.category,
@@ -106,15 +113,15 @@ impl Shape<Record<Product>, State> for V1 {
     }
 }
 
-impl Shape<Record<Product>, State> for V2 {
+impl Shape<Record<Product>, Context> for V2 {
     type View<'a> = ProductV2<'a>;
 
-    fn view<'a>(record: &'a Record<Product>, state: &State) -> Option<ProductV2<'a>> {
+    fn view<'a>(record: &'a Record<Product>, context: &Context) -> Option<ProductV2<'a>> {
         let product = record.value.as_ref()?;
         Some(ProductV2 {
             id: record.id.as_str(),
             name: &product.name,
-            image: state.images.view(&product.image, product.placeholder.as_deref()),
+            image: context.images.view(&product.image, product.placeholder.as_deref()),
             version: record.version,
             price: &product.price,
             category: &product.category,
@@ -129,5 +136,9 @@ impl Shape<Record<Product>, State> for V2 {
             created_at: product.created_at,
             updated_at: product.updated_at,
         })
+    }
+
+    fn edition(context: &Context) -> String {
+        context.images.edition()
     }
 }

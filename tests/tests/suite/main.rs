@@ -9,6 +9,7 @@ mod coding;
 mod errors;
 mod home;
 mod house;
+mod images;
 mod limit;
 mod openapi;
 mod owasp;
