@@ -17,6 +17,7 @@ pub async fn run(door: Door, binary: &Path, folder: &Path) {
     let mut differences = Vec::new();
     for file in files(folder) {
         let mut case = Case::read(&file);
+        assert!(case.settings.is_empty(), "{}: settings are for the cases of the container", file.display());
         let mut answer = open.send(&case.request).await;
         // How much is left and for how long is another thing in each run; `ratelimit-policy` stays.
         answer.headers.remove("ratelimit");

@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -30,6 +30,8 @@ const BYTES_ON_WIRE: &str = "BytesOnWire";
 const RATE_LIMITED: &str = "RateLimited";
 const RATE_LIMIT_DEGRADED: &str = "RateLimitDegraded";
 const COLD_STARTS: &str = "ColdStarts";
+const SHED: &str = "RequestsShed";
+const CONNECTIONS: &str = "Connections";
 
 /// Upper bounds of the classes that Prometheus counts latencies in, in milliseconds.
 const LATENCY_BUCKETS: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 8000.0];
@@ -79,6 +81,16 @@ pub(crate) fn rate_limit_degraded() {
     counter!(RATE_LIMIT_DEGRADED).increment(1);
 }
 
+/// Counts requests that this instance had no room for.
+pub(crate) fn shed() -> Counter {
+    counter!(SHED)
+}
+
+/// The connections that are open.
+pub(crate) fn connections() -> Gauge {
+    gauge!(CONNECTIONS)
+}
+
 fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "requests");
     describe_histogram!(LATENCY, Unit::Milliseconds, "time from the first byte read to the last one made");
@@ -89,6 +101,8 @@ fn describe() {
     describe_counter!(RATE_LIMITED, Unit::Count, "requests above the limit");
     describe_counter!(RATE_LIMIT_DEGRADED, Unit::Count, "requests that the rate limit could not count");
     describe_counter!(COLD_STARTS, Unit::Count, "first requests of a process");
+    describe_counter!(SHED, Unit::Count, "requests that were told to come again, since there were too many at a time");
+    describe_gauge!(CONNECTIONS, Unit::Count, "connections that are open");
 }
 
 /// The metrics of a Lambda function. Cheap to clone.
