@@ -6,6 +6,7 @@ mod clients;
 mod end;
 mod metrics;
 mod overload;
+mod parity;
 mod wire;
 
 use tests::container::Container;
