@@ -14,7 +14,8 @@ use dev::{
 use shared::{
     backend::aws::Aws,
     config::{Env, Limits},
-    runtime, telemetry,
+    runtime::{self, Options, Server},
+    telemetry,
 };
 use tokio::net::TcpListener;
 
@@ -59,7 +60,9 @@ async fn everything(listen: Listen) -> Result<(), Mistake> {
     let service = app::service(&app).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     greet(&format!("http://{address}"), &database)?;
-    runtime::serve_tcp(listener, service, runtime::termination()).await.map_err(|error| error.to_string())?;
+    let options = Options::from_env(&app.env).map_err(|error| error.to_string())?.without_delay();
+    let server = Server::new(options, app.config.docs_url.clone());
+    server.serve(listener, service, runtime::termination()).await;
     database.stop().await;
     println!("Stopped.");
     Ok(())

@@ -17,6 +17,7 @@ pub async fn run(door: Door, binary: &Path, folder: &Path) {
     let mut differences = Vec::new();
     for file in files(folder) {
         let mut case = Case::read(&file);
+        assert!(case.settings.is_empty(), "{}: settings are for the cases of the container", file.display());
         if door == Door::Upstreams && case.tables_only.is_some() {
             continue;
         }

@@ -9,6 +9,7 @@
 
 pub mod case;
 pub mod coding;
+pub mod container;
 pub mod door;
 pub mod emf;
 pub mod emulator;

@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -33,6 +33,8 @@ const COLD_STARTS: &str = "ColdStarts";
 const BACKEND_RETRIES: &str = "BackendRetries";
 const BACKEND_STALE: &str = "BackendStale";
 const BACKEND_LEFT_ALONE: &str = "BackendLeftAlone";
+const SHED: &str = "RequestsShed";
+const CONNECTIONS: &str = "Connections";
 
 /// Upper bounds of the classes that Prometheus counts latencies in, in milliseconds.
 const LATENCY_BUCKETS: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 8000.0];
@@ -97,6 +99,16 @@ pub(crate) fn breaker_opened(backend: &'static str) {
     counter!(BACKEND_LEFT_ALONE, "backend" => backend).increment(1);
 }
 
+/// Counts requests that this instance had no room for.
+pub(crate) fn shed() -> Counter {
+    counter!(SHED)
+}
+
+/// The connections that are open.
+pub(crate) fn connections() -> Gauge {
+    gauge!(CONNECTIONS)
+}
+
 fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "requests");
     describe_histogram!(LATENCY, Unit::Milliseconds, "time from the first byte read to the last one made");
@@ -110,6 +122,8 @@ fn describe() {
     describe_counter!(BACKEND_RETRIES, Unit::Count, "reads of an upstream that were sent once more");
     describe_counter!(BACKEND_STALE, Unit::Count, "old answers that stood in for a failed upstream");
     describe_counter!(BACKEND_LEFT_ALONE, Unit::Count, "times that a failing upstream began to be left alone");
+    describe_counter!(SHED, Unit::Count, "requests that were told to come again, since there were too many at a time");
+    describe_gauge!(CONNECTIONS, Unit::Count, "connections that are open");
 }
 
 /// The metrics of a Lambda function. Cheap to clone.
