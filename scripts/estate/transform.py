@@ -4,12 +4,16 @@
 """
 
 import json
+import os
 import pathlib
 import sys
 
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.managed_policy_translator import ManagedPolicyLoader
 from samtranslator.translator.transform import transform
+
+# The transform wants to know a region, and does nothing with it that shows.
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 
 
 class ManagedPolicies(ManagedPolicyLoader):

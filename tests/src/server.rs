@@ -68,7 +68,8 @@ impl Server {
 
     /// Sends a request.
     pub async fn send(&self, request: &Request) -> Response {
-        send(&self.client, self.address, request).await
+        let address = self.address.to_string();
+        send(&self.client, &format!("http://{address}"), &address, request).await
     }
 
     /// `GET` as a user, or as nobody.
@@ -90,15 +91,17 @@ impl Drop for Server {
     }
 }
 
-fn plain_client() -> reqwest::Client {
+/// A client that follows no redirects.
+pub fn plain_client() -> reqwest::Client {
     // The client is built for TLS, although these tests never use it.
     shared::backend::upstream::install_tls_provider();
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client")
 }
 
-async fn send(client: &reqwest::Client, address: SocketAddr, request: &Request) -> Response {
+/// Sends a request to whatever `origin` is the address of, with this `Host`.
+pub async fn send(client: &reqwest::Client, origin: &str, host: &str, request: &Request) -> Response {
     let method = request.method.parse().expect("a legal method");
-    let mut outgoing = client.request(method, format!("http://{address}{}", request.target));
+    let mut outgoing = client.request(method, format!("{origin}{}", request.target)).header("host", host);
     for (name, value) in request.wire_headers() {
         outgoing = outgoing.header(name, value);
     }

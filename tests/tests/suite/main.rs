@@ -5,6 +5,7 @@
 mod auth;
 mod caching;
 mod coding;
+mod deployed;
 mod errors;
 mod home;
 mod house;
@@ -15,4 +16,5 @@ mod robustness;
 mod secrets;
 mod store;
 mod sync;
+mod template;
 mod versions;
