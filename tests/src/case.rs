@@ -158,16 +158,19 @@ impl Response {
         Self { status, headers: joined, body }
     }
 
-    /// Replaces what varies by a mark, after making sure that it is there.
-    pub fn redact(&mut self, varies: &[String]) {
+    /// Replaces what varies by a mark, and returns what was to be replaced but is not there.
+    pub fn redact(&mut self, varies: &[String]) -> Vec<String> {
+        let mut missing = Vec::new();
         for part in varies {
-            if let Some(name) = part.strip_prefix("header:") {
-                let value = self.headers.get_mut(name).unwrap_or_else(|| panic!("no header {name}"));
-                *value = "(varies)".into();
-            } else {
-                let value = self.body.pointer_mut(part).unwrap_or_else(|| panic!("nothing at {part}"));
-                *value = "(varies)".into();
+            let mark = "(varies)".to_owned();
+            let found = match part.strip_prefix("header:") {
+                Some(name) => self.headers.get_mut(name).map(|value| *value = mark),
+                None => self.body.pointer_mut(part).map(|value| *value = mark.into()),
+            };
+            if found.is_none() {
+                missing.push(part.clone());
             }
         }
+        missing
     }
 }

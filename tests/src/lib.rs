@@ -16,6 +16,7 @@ pub mod emulator;
 pub mod event;
 pub mod golden;
 pub mod server;
+pub mod template;
 
 /// Declares one test for each front door: all cases of this package, sent to its own Lambda binary, and to the TCP server
 /// with its own tables and with a service in their place.

@@ -94,7 +94,7 @@ impl Drop for Server {
     }
 }
 
-/// A client that shows answers as they come.
+/// A client that shows answers as they come, and follows no redirects.
 pub fn plain_client() -> reqwest::Client {
     // The client is built for TLS, although these tests never use it.
     shared::backend::upstream::install_tls_provider();
@@ -103,8 +103,13 @@ pub fn plain_client() -> reqwest::Client {
 
 /// Sends a request to a server.
 pub async fn send(client: &reqwest::Client, address: SocketAddr, request: &Request) -> Answer {
+    send_through(client, &format!("http://{address}"), &address.to_string(), request).await
+}
+
+/// Sends a request to whatever `origin` is the address of, with this `Host`.
+pub async fn send_through(client: &reqwest::Client, origin: &str, host: &str, request: &Request) -> Answer {
     let method = request.method.parse().expect("a legal method");
-    let mut outgoing = client.request(method, format!("http://{address}{}", request.target));
+    let mut outgoing = client.request(method, format!("{origin}{}", request.target)).header("host", host);
     for (name, value) in request.wire_headers() {
         outgoing = outgoing.header(name, value);
     }
