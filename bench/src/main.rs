@@ -2,6 +2,8 @@
 
 mod cold_start;
 mod compression;
+mod meter;
+mod routes;
 mod stack;
 mod stats;
 mod store;
@@ -20,12 +22,15 @@ Usage: cargo run --release -p bench -- BENCHMARK [OPTIONS]
 Benchmarks:
   cold-start   the start and the answers of the users function, against a bare axum function and Hono on Node.js
   compression  bytes and time of each content coding at each level, on pages of the catalogue
+  routes       the capacity units, waits and bytes of each kind of request
   stack        what the middleware adds to a request, against a bare axum handler; what a 304 saves
   sync-cost    the capacity units of delta sync, and its time with few and many orders
 
 Options:
   --runs N     how often each contestant is started, each body coded, each request sent (30)
   --warm N     how many warm invocations each start gets (500)
+  --json       the figures of `routes` as the file that the crate `cost` reads
+  --check F    compares those figures with such a file
   --help       this text
 ";
 
@@ -33,6 +38,7 @@ enum Command {
     Help,
     ColdStart(cold_start::Options),
     SyncCost,
+    Routes(routes::Output),
     Compression { runs: usize },
     Stack { runs: usize },
 }
@@ -40,12 +46,15 @@ enum Command {
 fn parse() -> Result<Command, lexopt::Error> {
     let mut options = cold_start::Options::default();
     let mut benchmark = None;
+    let mut output = routes::Output::default();
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("runs") => options.runs = parser.value()?.parse()?,
             Arg::Long("warm") => options.warm = parser.value()?.parse()?,
+            Arg::Long("json") => output = routes::Output::Json,
+            Arg::Long("check") => output = routes::Output::Check(parser.value()?.into()),
             Arg::Value(name) if benchmark.is_none() => benchmark = Some(name.string()?),
             other => return Err(other.unexpected()),
         }
@@ -56,6 +65,7 @@ fn parse() -> Result<Command, lexopt::Error> {
     match benchmark.as_deref() {
         None => Ok(Command::Help),
         Some("cold-start") => Ok(Command::ColdStart(options)),
+        Some("routes") => Ok(Command::Routes(output)),
         Some("sync-cost") => Ok(Command::SyncCost),
         Some("compression") => Ok(Command::Compression { runs: options.runs }),
         Some("stack") => Ok(Command::Stack { runs: options.runs }),
@@ -71,6 +81,7 @@ async fn main() -> ExitCode {
             Ok(())
         }
         Ok(Command::ColdStart(options)) => cold_start::run(&options).await,
+        Ok(Command::Routes(output)) => routes::run(&output).await,
         Ok(Command::SyncCost) => sync_cost::run().await,
         Ok(Command::Compression { runs }) => compression::run(runs).await,
         Ok(Command::Stack { runs }) => stack::run(runs).await,

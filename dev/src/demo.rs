@@ -82,8 +82,7 @@ pub fn items(epoch: &str) -> Result<Vec<(&'static str, Vec<Item>)>, Failure> {
     // Long enough ago that a first sync need not replay it.
     let made = Timestamp::now() - SignedDuration::from_mins(2);
     let users = (1..=USERS).map(|n| Ok(to_item(user(n)?)?)).collect::<Result<_, Failure>>()?;
-    let catalogue = (1..=PRODUCTS).map(|n| Ok((format!("p-{n:04}").parse()?, product(n))));
-    let catalogue = catalogue.collect::<Result<Vec<(Id, Product)>, Failure>>()?;
+    let catalogue = catalogue()?;
 
     let mut orders = Vec::new();
     for n in 1..=USERS {
@@ -148,6 +147,14 @@ fn address(rng: &mut Rng, city: &str, state: &str) -> Address {
         zip_code: format!("{:05}", rng.u32(10_000..99_999)),
         country: "USA".to_owned(),
     }
+}
+
+/// All products.
+///
+/// # Errors
+/// Never in practice: the ids are legal.
+pub fn catalogue() -> Result<Vec<(Id, Product)>, Failure> {
+    (1..=PRODUCTS).map(|n| Ok((format!("p-{n:04}").parse()?, product(n)))).collect()
 }
 
 /// The n-th product.

@@ -69,6 +69,8 @@ codes! {
     MethodNotAllowed: METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed", None;
     /// `Accept-Encoding` refuses every coding that there is.
     NotAcceptable: NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable", None;
+    /// The request came too slowly.
+    RequestTimeout: REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout", Some(1);
     /// The body's `version` is not the current one; `details` holds the server's copy.
     Conflict: CONFLICT, "CONFLICT", "Conflict", None;
     /// The sync token no longer leads to the present; `details.reason` says why. Sync from the start.
@@ -204,9 +206,15 @@ impl ApiError {
 
     /// 429: the next request passes after so many seconds.
     pub fn rate_limited(retry_after: u32) -> Self {
-        let mut error = Self::new(Code::RateLimited, "There were too many requests; wait as long as retryAfter says.");
-        error.0.retry_after = Some(retry_after);
-        error
+        let message = "There were too many requests; wait as long as retryAfter says.";
+        Self::new(Code::RateLimited, message).with_retry_after(retry_after)
+    }
+
+    /// Names another wait than the code's own, in seconds.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
     }
 
     /// Adds the `details` member.
@@ -247,16 +255,7 @@ impl ApiError {
 
     /// The chain of causes for the log, never for the client.
     pub fn causes(&self) -> Option<String> {
-        let mut cause: Option<&dyn std::error::Error> = Some(self.0.source.as_deref()?);
-        let mut text = String::new();
-        while let Some(error) = cause {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Some(text)
+        self.0.source.as_deref().map(|source| causes(source))
     }
 
     /// The members that every error has, for one that is a part of a larger answer.
@@ -310,6 +309,11 @@ impl ApiError {
         }
         response
     }
+}
+
+/// An error and what caused it, in one line for the log.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Leaves the body to the error layer of the stack, which knows the request's id, version and path.
@@ -368,7 +372,7 @@ mod tests {
         for code in Code::ALL {
             let facts = code.facts();
             assert_eq!(facts.retryable, facts.retry_after.is_some(), "{code:?}");
-            let later = facts.status.is_server_error() || *code == Code::RateLimited;
+            let later = facts.status.is_server_error() || matches!(code, Code::RateLimited | Code::RequestTimeout);
             assert_eq!(facts.retryable, later, "{code:?}");
         }
     }

@@ -14,16 +14,23 @@ use crate::coding;
 
 /// One file of a `cases` folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Case {
     /// What is sent.
     pub request: Request,
     /// What must come back; absent in a new file until the first `UPDATE_GOLDEN=1` run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Response>,
+    /// Settings of the service that differ from those of all other cases. Only cases of the container have them; the word
+    /// `{silent}` in a value stands for the address of a store that never answers, and `{throttling}` for one that refuses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Parts of the answer that differ from run to run: JSON pointers into the body, and `header:<name>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub varies: Vec<String>,
+    /// Why users and products of another service are answered for in another way; then the case is for tables only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables_only: Option<String>,
 }
 
 /// A request, whatever the front door.
@@ -43,6 +50,17 @@ pub struct Request {
     /// A JSON body; or a text that is sent as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers in their order.
+    pub headers: Vec<(String, String)>,
+    /// Every byte of the body.
+    pub body: Vec<u8>,
 }
 
 /// An answer, without what belongs to one connection.
@@ -124,8 +142,9 @@ pub fn binary(body: &[u8]) -> String {
 const CONNECTION_HEADERS: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
 impl Response {
-    /// Puts an answer together.
-    pub fn new(status: u16, headers: impl IntoIterator<Item = (String, String)>, body: &[u8]) -> Self {
+    /// Reads an answer.
+    pub fn of(answer: Answer) -> Self {
+        let Answer { status, headers, body } = answer;
         let mut joined: BTreeMap<String, String> = BTreeMap::new();
         for (name, value) in headers {
             let name = name.to_lowercase();
@@ -133,7 +152,7 @@ impl Response {
                 joined.entry(name).and_modify(|all| *all = format!("{all}, {value}")).or_insert(value);
             }
         }
-        let body = coding::decoded(joined.get("content-encoding").map(String::as_str), body);
+        let body = coding::decoded(joined.get("content-encoding").map(String::as_str), &body);
         let text = String::from_utf8(body).unwrap_or_else(|error| binary(error.as_bytes()));
         let body = serde_json::from_str(&text).unwrap_or(if text.is_empty() { Value::Null } else { text.into() });
         Self { status, headers: joined, body }

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use axum::Router;
-use dev::{bucket::Bucket, database::Database, runtime_api::LambdaProcess, settings};
+use dev::{bucket::Bucket, database::Database, runtime_api::LambdaProcess, settings, upstream::Upstream};
 
 use crate::{
     case::{Request, Response},
@@ -19,6 +19,8 @@ const INVOCATION_LIMIT: Duration = Duration::from_secs(30);
 pub enum Door {
     /// The server of the container and of `cargo dev`.
     Tcp,
+    /// The same server, with users and products from a service behind it in place of tables.
+    Upstreams,
     /// A front door that invokes the Lambda function.
     Lambda(Source),
 }
@@ -30,26 +32,38 @@ impl Door {
         let bucket = Bucket::on_any_port().await.expect("a bucket");
         let photos = bucket.endpoint();
         let settings = [("AWS_ENDPOINT_URL_S3", photos.as_str())];
+        let mut upstream = None;
         let entry = match self {
             Self::Tcp => Entry::Tcp(Server::with(&database.endpoint(), settings, Router::new()).await),
+            Self::Upstreams => {
+                let service = Upstream::on_any_port().await.expect("an upstream");
+                let url = service.url();
+                upstream = Some(service);
+                let settings = [
+                    settings[0],
+                    ("BACKEND_USERS_URL", &url),
+                    ("BACKEND_PRODUCTS_URL", &url),
+                    ("USERS_TABLE", ""),
+                    ("PRODUCTS_TABLE", ""),
+                ];
+                Entry::Tcp(Server::with(&database.endpoint(), settings, Router::new()).await)
+            }
             Self::Lambda(source) => {
                 let process = spawn(binary, &database.endpoint(), settings).await;
                 Entry::Lambda(source, Box::new(process))
             }
         };
-        Open { entry, _bucket: bucket, _database: database }
+        Open { entry, _upstream: upstream, _bucket: bucket, _database: database }
     }
 }
 
 /// Starts a Lambda function on this DynamoDB, with some settings changed.
-pub async fn spawn<const N: usize>(
-    binary: &Path,
-    endpoint: &str,
-    settings: [(&'static str, &str); N],
-) -> LambdaProcess {
-    let local = settings::pairs().chain(SETTINGS).map(|(name, value)| (name, value.to_owned()));
-    let own = std::iter::once(("AWS_ENDPOINT_URL_DYNAMODB", endpoint)).chain(settings);
-    let environment: Vec<_> = local.chain(own.map(|(name, value)| (name, value.to_owned()))).collect();
+pub async fn spawn(binary: &Path, endpoint: &str, settings: impl IntoIterator<Item = (&str, &str)>) -> LambdaProcess {
+    let mut environment: Vec<(String, String)> = Vec::new();
+    let mut add = |(name, value): (&str, &str)| environment.push((name.to_owned(), value.to_owned()));
+    settings::pairs().chain(SETTINGS).for_each(&mut add);
+    add(("AWS_ENDPOINT_URL_DYNAMODB", endpoint));
+    settings.into_iter().for_each(&mut add);
     LambdaProcess::spawn(binary, environment).await.expect("the function starts")
 }
 
@@ -57,6 +71,7 @@ pub async fn spawn<const N: usize>(
 pub struct Open {
     entry: Entry,
     // Dropped last: the function behind the door still talks to them.
+    _upstream: Option<Upstream>,
     _bucket: Bucket,
     _database: Database,
 }
@@ -74,7 +89,7 @@ impl Open {
             Entry::Lambda(source, process) => {
                 let result = process.invoke(&source.event(request), INVOCATION_LIMIT).await;
                 let result = result.unwrap_or_else(|error| panic!("{source:?}: {error}\n{}", process.log().join("\n")));
-                source.response(&result.body)
+                Response::of(source.answer(&result.body))
             }
         }
     }

@@ -10,6 +10,7 @@
 pub mod alarm;
 pub mod case;
 pub mod coding;
+pub mod container;
 pub mod door;
 pub mod emf;
 pub mod emulator;
@@ -18,11 +19,13 @@ pub mod golden;
 pub mod server;
 pub mod template;
 
-/// Declares one test for each front door: all cases of this package, sent to its own Lambda binary, and to the TCP server.
+/// Declares one test for each front door: all cases of this package, sent to its own Lambda binary, and to the TCP server
+/// with its own tables and with a service in their place.
 #[macro_export]
 macro_rules! front_doors {
     ($binary:literal) => {
         $crate::front_doors!(@one $binary, tcp, $crate::door::Door::Tcp);
+        $crate::front_doors!(@one $binary, upstreams, $crate::door::Door::Upstreams);
         $crate::front_doors!(@lambda $binary, apigw_v1 ApigwV1, apigw_v2 ApigwV2, apigw_v2_stage ApigwV2Stage,
             alb Alb, alb_multi_value AlbMultiValue, function_url FunctionUrl);
     };

@@ -41,7 +41,7 @@ impl Failure {
     fn of(name: &str, error: &ApiError) -> Self {
         let facts = error.code().facts();
         tracing::warn!(part = name, code = facts.name, cause = error.causes(), "a part of the home screen failed");
-        Self { code: facts.name, retryable: facts.retryable, retry_after: facts.retry_after }
+        Self { code: facts.name, retryable: facts.retryable, retry_after: error.retry_after() }
     }
 }
 

@@ -9,6 +9,7 @@ use products::{Product, Products};
 use shared::{
     ApiError, Id,
     delta::Record,
+    http::call::Call,
     values::{Money, now},
 };
 use tokio::task::JoinSet;
@@ -23,12 +24,14 @@ const AT_ONCE: usize = 50;
 #[derive(Clone, Debug)]
 pub(crate) struct Pricing {
     catalogue: Products,
+    call: Call,
     known: Arc<Mutex<HashMap<Id, Option<Product>>>>,
 }
 
 impl Pricing {
-    pub(crate) fn new(catalogue: &Products) -> Self {
-        Self { catalogue: catalogue.clone(), known: Arc::default() }
+    /// For one request. An old price is no price.
+    pub(crate) fn new(catalogue: &Products, call: &Call) -> Self {
+        Self { catalogue: catalogue.clone(), call: call.current(), known: Arc::default() }
     }
 
     /// The order that a draft makes of the current one, if there is one. A product that was in it keeps its price.
@@ -70,9 +73,9 @@ impl Pricing {
         let mut lookups = JoinSet::new();
         loop {
             for id in unknown.by_ref().take(AT_ONCE - lookups.len()) {
-                let catalogue = self.catalogue.clone();
+                let (catalogue, call) = (self.catalogue.clone(), self.call.clone());
                 lookups.spawn(async move {
-                    let found = catalogue.get(&id).await;
+                    let found = catalogue.get(&id, &call).await;
                     (id, found)
                 });
             }

@@ -20,6 +20,7 @@ use shared::{
         auth::Caller,
         batch::{BATCH_BODY_LIMIT, Batch, Results},
         cache,
+        call::Call,
         context::{V1, V2},
         edit::{ConflictQuery, Edit},
         extract::{Json, MergePatch, OptionalJson, PathId, Query},
@@ -52,7 +53,7 @@ pub struct State {
 }
 
 impl State {
-    /// Reads `ORDERS_TABLE`, `PRODUCTS_TABLE`, `SYNC_SECRET` or `SYNC_SECRET_ID`, and `SYNC_RETENTION_SECONDS`.
+    /// Reads `ORDERS_TABLE`, `BACKEND_PRODUCTS_URL` or `PRODUCTS_TABLE`, `SYNC_SECRET` or `SYNC_SECRET_ID`, and `SYNC_RETENTION_SECONDS`.
     ///
     /// # Errors
     /// When one of them is not set or not valid.
@@ -69,7 +70,7 @@ impl State {
         Ok(Self {
             sync: None,
             orders: orders(client.clone(), app.env.required("ORDERS_TABLE")?).keeping(Retention::from_env(&app.env)?),
-            products: Products::new(client.clone(), app.env.required("PRODUCTS_TABLE")?),
+            products: Products::of(app)?,
         })
     }
 }
@@ -122,6 +123,7 @@ async fn delta<V: Shape<Record<Order>, State>>(
 async fn batch<V: Shape<Record<Order>, State>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    call: Call,
     Query(query): Query<SyncQuery>,
     Query(view): Query<ViewQuery>,
     Query(ConflictQuery { on_conflict }): Query<ConflictQuery>,
@@ -131,7 +133,7 @@ async fn batch<V: Shape<Record<Order>, State>>(
     let scope = scope_of(&caller.user);
     let source = state.source(&scope, &view)?;
     source.check::<V>(&query)?;
-    let pricing = Pricing::new(&state.products);
+    let pricing = Pricing::new(&state.products, &call);
     let merge = on_conflict.map(|_| Merge { orders: state.orders.clone(), scope: scope.clone() });
     let mut writes = batch.mutations(|mutation| Write::of(mutation, &pricing, merge.as_ref()))?;
     pricing.look_up(writes.iter().flat_map(|write| write.decision.products())).await?;
@@ -162,6 +164,7 @@ async fn show<V: Shape<Record<Order>, State>>(
 async fn create<V: Shape<Record<Order>, State>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    call: Call,
     key: IdempotencyKey,
     Query(query): Query<ViewQuery>,
     Json(draft): Json<OrderDraft>,
@@ -169,7 +172,7 @@ async fn create<V: Shape<Record<Order>, State>>(
     let selection = query.select_after_write::<V, _, _>()?;
     let id = Id::generate();
     let once = key.once("POST orders", &draft)?;
-    let put = Write::Put(Put::new(Pricing::new(&state.products), write::absent(), draft)?);
+    let put = Write::Put(Put::new(Pricing::new(&state.products, &call), write::absent(), draft)?);
     let outcome = state.orders.write_once(&scope_of(&caller.user), &id, put, once.as_ref()).await;
     let id = match &outcome {
         Ok(Outcome { record: Some(record), .. }) => record.id.clone(),
@@ -188,6 +191,7 @@ async fn create<V: Shape<Record<Order>, State>>(
 async fn replace<V: Shape<Record<Order>, State>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    call: Call,
     PathId(id): PathId,
     preconditions: Preconditions,
     Query(query): Query<ViewQuery>,
@@ -197,14 +201,17 @@ async fn replace<V: Shape<Record<Order>, State>>(
     let edit = Edit::of(body, Some(&id))?;
     let draft: OrderDraft = edit.parse()?;
     let expected = preconditions.require(edit.version)?;
-    let put = Write::Put(Put::new(Pricing::new(&state.products), expected, draft)?);
+    let put = Write::Put(Put::new(Pricing::new(&state.products, &call), expected, draft)?);
     let written = state.orders.write(&scope_of(&caller.user), &id, put).await;
     stored::<V>(&state, &id, written, &selection)
 }
 
+// One for each thing that is read of the request.
+#[allow(clippy::too_many_arguments)]
 async fn edit<V: Shape<Record<Order>, State>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    call: Call,
     PathId(id): PathId,
     preconditions: Preconditions,
     Query(query): Query<ViewQuery>,
@@ -216,7 +223,7 @@ async fn edit<V: Shape<Record<Order>, State>>(
     let expected = preconditions.require(edit.version)?;
     let scope = scope_of(&caller.user);
     let merge = on_conflict.map(|_| Merge { orders: state.orders.clone(), scope: scope.clone() });
-    let patch = Write::Patch(Patch::new(Pricing::new(&state.products), id.clone(), expected, edit, merge));
+    let patch = Write::Patch(Patch::new(Pricing::new(&state.products, &call), id.clone(), expected, edit, merge));
     let written = state.orders.write(&scope, &id, patch).await;
     stored::<V>(&state, &id, written, &selection)
 }

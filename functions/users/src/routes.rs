@@ -8,13 +8,14 @@ use shared::{
     http::{
         auth::Caller,
         cache,
+        call::Call,
         context::{V1, V2},
         edit::Edit,
         extract::{MergePatch, PathId, Query},
         precondition::{Preconditions, ServerCopy, etag},
         view::{self, Shape, ViewQuery},
     },
-    image::Images,
+    image::{Addresses, Images},
     runtime::App,
     slim::{Level, Selection},
 };
@@ -27,20 +28,19 @@ const ATTEMPTS: usize = 3;
 /// What the routes work with.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// The table.
+    /// The records.
     pub users: Users,
     /// Addresses of avatars.
     pub images: Images,
 }
 
 impl State {
-    /// Reads `USERS_TABLE` and `IMAGES_URL`.
+    /// Reads `BACKEND_USERS_URL` or `USERS_TABLE`, and `IMAGES_URL` with `IMAGES_SECRET` or `IMAGES_SECRET_ID`.
     ///
     /// # Errors
-    /// When `USERS_TABLE` is not set.
+    /// When there are no users, or the secret is not valid.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        let users = Users::new(app.aws.dynamodb.clone(), app.env.required("USERS_TABLE")?);
-        Ok(Self { users, images: Images::from_env(&app.env) })
+        Ok(Self { users: Users::of(app)?, images: Images::from_env(&app.env, &app.aws.secrets)? })
     }
 }
 
@@ -54,25 +54,37 @@ pub fn router(state: State) -> Router {
 }
 
 /// Somebody else's record comes at level minimal; asking for more of it is forbidden.
-async fn show<V: Shape<User, State>>(
+async fn show<V: Shape<User, Addresses>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    call: Call,
     PathId(id): PathId,
     Query(query): Query<ViewQuery>,
 ) -> Result<Response, ApiError> {
     let ceiling = if id == caller.user { Level::Full } else { Level::Minimal };
     let selection = query.select::<V, _, _>(ceiling)?;
-    let user = state.users.get(&id).await?.ok_or_else(|| unknown(&id))?;
-    respond::<V>(&state, &user, &selection)
+    let user = state.users.get(&id, &call).await?.ok_or_else(|| unknown(&id))?;
+    let mut response = respond::<V>(&state.images.addresses().await?, &user, &selection)?;
+    call.describe(response.headers_mut());
+    Ok(response)
 }
 
-async fn show_me(state: AxumState<State>, caller: Caller, query: Query<ViewQuery>) -> Result<Response, ApiError> {
+async fn show_me(
+    state: AxumState<State>,
+    caller: Caller,
+    call: Call,
+    query: Query<ViewQuery>,
+) -> Result<Response, ApiError> {
     let own = PathId(caller.user.clone());
-    show::<V2>(state, caller, own, query).await
+    show::<V2>(state, caller, call, own, query).await
 }
 
-fn respond<V: Shape<User, State>>(state: &State, user: &User, selection: &Selection) -> Result<Response, ApiError> {
-    let mut response = view::one(&V::view(user, state), selection)?;
+fn respond<V: Shape<User, Addresses>>(
+    images: &Addresses,
+    user: &User,
+    selection: &Selection,
+) -> Result<Response, ApiError> {
+    let mut response = view::one(&V::view(user, images), selection)?;
     response.headers_mut().insert(ETAG, etag(user.version));
     Ok(response)
 }
@@ -81,17 +93,20 @@ fn respond<V: Shape<User, State>>(state: &State, user: &User, selection: &Select
 async fn edit_me(
     AxumState(state): AxumState<State>,
     caller: Caller,
+    call: Call,
     preconditions: Preconditions,
     Query(query): Query<ViewQuery>,
     MergePatch(patch): MergePatch,
 ) -> Result<Response, ApiError> {
-    let selection = query.select_after_write::<V2, User, State>()?;
+    let selection = query.select_after_write::<V2, User, Addresses>()?;
+    let call = call.current();
     let edit = Edit::of(patch, Some(&caller.user))?;
     let expected = preconditions.require(edit.version)?;
-    let shown = |user: &User| view::value(&V2::view(user, &state), &selection);
+    let images = state.images.addresses().await?;
+    let shown = |user: &User| view::value(&V2::view(user, &images), &selection);
 
     for _ in 0..ATTEMPTS {
-        let user = state.users.get(&caller.user).await?.ok_or_else(|| unknown(&caller.user))?;
+        let user = state.users.get(&caller.user, &call).await?.ok_or_else(|| unknown(&caller.user))?;
         let edited = edit.merge_into(&user.editable())?;
         edited.validate()?;
         let unchanged = edited == user.editable();
@@ -101,9 +116,9 @@ async fn edit_me(
             return Err(expected.refuse(ServerCopy { version: user.version, current: shown(&user)? }));
         }
         let stored =
-            if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited).await? };
+            if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited, &call).await? };
         if let Some(user) = stored {
-            return respond::<V2>(&state, &user, &selection);
+            return respond::<V2>(&images, &user, &selection);
         }
     }
     Err(ApiError::unavailable("the record kept changing"))

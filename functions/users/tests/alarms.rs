@@ -39,7 +39,8 @@ fn alarms() -> BTreeMap<String, Value> {
 /// What a function has recorded after so many requests.
 async fn metrics_after(process: &LambdaProcess, requests: usize) -> Metrics {
     let target = "/api/v2/users/me".to_owned();
-    let request = Request { method: "GET".into(), target, user: Some("user-123".into()), headers: [].into(), body: None };
+    let request =
+        Request { method: "GET".into(), target, user: Some("user-123".into()), headers: [].into(), body: None };
     let event = Source::ApigwV2.event(&request);
     for _ in 0..requests {
         process.invoke(&event, LIMIT).await.expect("an answer");
@@ -101,5 +102,9 @@ async fn every_alarm_is_raised_by_what_it_is_for_and_by_nothing_else() {
     for (name, over) in &raised {
         assert_eq!(over, &[(*name).to_owned()], "what raises {name}");
     }
-    assert_eq!(raised.keys().copied().collect::<Vec<_>>(), alarms.keys().collect::<Vec<_>>(), "an alarm without a test");
+    assert_eq!(
+        raised.keys().copied().collect::<Vec<_>>(),
+        alarms.keys().collect::<Vec<_>>(),
+        "an alarm without a test"
+    );
 }

@@ -111,10 +111,13 @@ fn sdk_config(
 
 fn roots(env: &Env) -> Result<Vec<u8>, ConfigError> {
     let name = "AWS_CA_BUNDLE";
-    let Some(path) = env.optional(name) else { return Ok(AMAZON_ROOTS.to_vec()) };
+    env.optional(name).map_or_else(|| Ok(AMAZON_ROOTS.to_vec()), |path| read_pem(name, path))
+}
+
+/// The file of roots that the variable `name` names. The clients panic on one that they cannot use, or say less.
+pub(super) fn read_pem(name: &str, path: &str) -> Result<Vec<u8>, ConfigError> {
     let wrong = |why: &dyn std::fmt::Display| ConfigError::new(name, format!("is {path:?}: {why}"));
     let pem = std::fs::read(path).map_err(|why| wrong(&why))?;
-    // The SDK's client panics on a file that it cannot use.
     let mut store = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(&pem) {
         store.add(root.map_err(|why| wrong(&why))?).map_err(|why| wrong(&why))?;

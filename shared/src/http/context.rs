@@ -3,10 +3,10 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::extract::FromRequestParts;
-use http::{HeaderMap, Uri, request::Parts};
+use http::{Extensions, HeaderMap, Uri, request::Parts};
 use uuid::Uuid;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, telemetry::trace::Trace};
 
 /// When the platform ends the request, whatever state it is in. A runtime adapter puts it into the request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,15 @@ pub struct InvocationId(pub String);
 /// Marks a request that a front door handed over in a state that nothing can be read from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;
+
+/// Marks a request that comes on top of what this instance can do. A runtime adapter puts it into the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overloaded;
+
+/// Why a body was not read to its end: the client has paused for too long. A runtime adapter lets the body fail with it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client paused for too long")]
+pub(crate) struct SlowBody;
 
 /// When the answer must be there: the platform's deadline or the service's own, whichever comes first.
 ///
@@ -115,7 +124,7 @@ impl ApiVersion {
     }
 }
 
-/// Identity of one request: the id that log, response header and error body share, the path, the API version.
+/// Identity of one request: the id that log, response header and error body share, the path, the API version, the trace.
 #[derive(Clone, Debug)]
 pub struct RequestContext(Arc<Inner>);
 
@@ -124,11 +133,13 @@ struct Inner {
     request_id: String,
     path: String,
     version: Option<ApiVersion>,
+    trace: Trace,
 }
 
 impl RequestContext {
     /// Takes the client's `X-Request-Id` if it is sane, else the platform's id, else a new UUID.
-    pub(crate) fn new(headers: &HeaderMap, uri: &Uri, invocation: Option<&InvocationId>) -> Self {
+    pub(crate) fn new(headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> Self {
+        let invocation = extensions.get::<InvocationId>();
         let request_id = headers
             .get("x-request-id")
             .and_then(|value| value.to_str().ok())
@@ -138,7 +149,8 @@ impl RequestContext {
             .unwrap_or_else(|| Uuid::new_v4().to_string());
         let path = uri.path().to_owned();
         let version = ApiVersion::of_path(&path);
-        Self(Arc::new(Inner { request_id, path, version }))
+        let trace = Trace::of(headers, extensions.get().map(|XrayTrace(id)| id.as_str()));
+        Self(Arc::new(Inner { request_id, path, version, trace }))
     }
 
     /// The id of this request.
@@ -154,6 +166,11 @@ impl RequestContext {
     /// The version that the path names.
     pub fn version(&self) -> Option<ApiVersion> {
         self.0.version
+    }
+
+    /// The trace that the request belongs to.
+    pub fn trace(&self) -> &Trace {
+        &self.0.trace
     }
 }
 
@@ -183,7 +200,9 @@ mod tests {
                 http::HeaderName::from_static("x-request-id"),
                 http::HeaderValue::from_static(value),
             )]);
-            RequestContext::new(&headers, &uri, Some(&InvocationId("platform".into()))).request_id().to_owned()
+            let mut extensions = Extensions::new();
+            extensions.insert(InvocationId("platform".into()));
+            RequestContext::new(&headers, &uri, &extensions).request_id().to_owned()
         };
         assert_eq!(with("phone-1"), "phone-1");
         assert_eq!(with("two words"), "platform");

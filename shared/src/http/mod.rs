@@ -4,6 +4,7 @@ pub mod address;
 pub mod auth;
 pub mod batch;
 pub mod cache;
+pub mod call;
 pub(crate) mod compress;
 pub mod context;
 pub mod edit;

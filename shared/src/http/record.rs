@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderMap, Method};
 
-use super::context::{ApiVersion, ColdStart, RequestContext, XrayTrace};
+use super::context::{ApiVersion, ColdStart, Overloaded, RequestContext, XrayTrace};
 use crate::{error::ApiError, telemetry::metrics::Served};
 
 /// Bytes that the whole view of an answer would have, at level full.
@@ -31,6 +31,7 @@ struct Asked {
     xray: Option<String>,
     app: Option<String>,
     cold_start: bool,
+    overloaded: bool,
 }
 
 impl Asked {
@@ -41,10 +42,11 @@ impl Asked {
             method: request.method().clone(),
             context: extensions.get().cloned(),
             route: extensions.get().cloned(),
-            trace: header("traceparent").as_deref().and_then(trace_id),
+            trace: extensions.get().and_then(|context: &RequestContext| Some(context.trace().parent?.trace_id())),
             xray: extensions.get().map(|XrayTrace(id)| id.clone()).or_else(|| header("x-amzn-trace-id")),
             app: header("x-app-version"),
             cold_start: extensions.get::<ColdStart>().is_some(),
+            overloaded: extensions.get::<Overloaded>().is_some(),
         }
     }
 }
@@ -54,14 +56,6 @@ fn sane(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:=;+ /()".contains(&byte);
     (value.len() <= 128 && value.bytes().all(fits)).then(|| value.to_owned())
-}
-
-/// The second part of a `traceparent` (W3C Trace Context).
-fn trace_id(parent: &str) -> Option<String> {
-    let id = parent.split('-').nth(1)?;
-    let legal =
-        id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && id.bytes().any(|byte| byte != b'0');
-    legal.then(|| id.to_owned())
 }
 
 /// Logs and records a request once its answer is complete.
@@ -84,7 +78,10 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
         cold_start: asked.cold_start,
     };
     served.record();
-    log(&asked, &served, extensions.get());
+    // What is refused for want of time must not take any; it is counted.
+    if !asked.overloaded {
+        log(&asked, &served, extensions.get());
+    }
     response
 }
 
@@ -116,15 +113,6 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
-
-    #[test]
-    fn a_trace_is_named_by_its_id() {
-        let id = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(trace_id(&format!("00-{id}-b7ad6b7169203331-01")).as_deref(), Some(id));
-        for bad in ["", "00", "00-xyz-b7ad6b7169203331-01", &format!("00-{}-b7ad6b7169203331-01", "0".repeat(32))] {
-            assert_eq!(trace_id(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn strange_headers_stay_out_of_the_log() {

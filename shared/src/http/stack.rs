@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use http::{
-    HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
         STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -26,7 +26,7 @@ use super::{
     auth::{Auth, Identity},
     cache,
     compress::{self, Uncoded},
-    context::{Deadline, Ends, InvocationId, RequestContext, ResponseLimit, Unreadable},
+    context::{Deadline, Ends, Overloaded, RequestContext, ResponseLimit, Unreadable},
     limit::{self, Limiter},
     record,
     versions::{self, Versions},
@@ -76,7 +76,7 @@ impl Stack {
     /// 7. panic: becomes an error like any other; inside 5 so that it gets a body.
     /// 8. `revalidate`: needs the representation before it is coded, and may refuse.
     /// 9. `refuse_oversized`: an answer that the front door would turn into a 502 of its own.
-    /// 10. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
+    /// 10. `refuse_unfit`: what is too large, malformed or too much, before any work is done for the request.
     /// 11. `deadline`: bounds all that waits for something.
     /// 12. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
     /// 13. `enforce`: the rate limit, which needs 12, and runs beside the handler of a read.
@@ -131,8 +131,7 @@ async fn method_not_allowed() -> ApiError {
 }
 
 async fn identify(mut request: Request, next: Next) -> Response {
-    let invocation = request.extensions().get::<InvocationId>();
-    let context = RequestContext::new(request.headers(), request.uri(), invocation);
+    let context = RequestContext::new(request.headers(), request.uri(), request.extensions());
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
     response.extensions_mut().insert(context);
@@ -142,7 +141,12 @@ async fn identify(mut request: Request, next: Next) -> Response {
 async fn common_headers(request: Request, next: Next) -> Response {
     let context = request.extensions().get::<RequestContext>().cloned();
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    set_common_headers(response.headers_mut(), context.as_ref());
+    response
+}
+
+/// What every answer has.
+pub(crate) fn set_common_headers(headers: &mut HeaderMap, context: Option<&RequestContext>) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
     let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -153,7 +157,6 @@ async fn common_headers(request: Request, next: Next) -> Response {
     if let Some(id) = context.and_then(|context| HeaderValue::from_str(context.request_id()).ok()) {
         headers.insert(X_REQUEST_ID, id);
     }
-    response
 }
 
 async fn render_errors(State(docs_url): State<Arc<str>>, request: Request, next: Next) -> Response {
@@ -188,6 +191,9 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
 }
 
 async fn refuse_unfit(request: Request, next: Next) -> Result<Response, ApiError> {
+    if request.extensions().get::<Overloaded>().is_some() {
+        return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
+    }
     if request.extensions().get::<Unreadable>().is_some() {
         return Err(ApiError::new(
             Code::ValidationError,

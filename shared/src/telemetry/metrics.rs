@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -30,6 +30,11 @@ const BYTES_ON_WIRE: &str = "BytesOnWire";
 const RATE_LIMITED: &str = "RateLimited";
 const RATE_LIMIT_DEGRADED: &str = "RateLimitDegraded";
 const COLD_STARTS: &str = "ColdStarts";
+const BACKEND_RETRIES: &str = "BackendRetries";
+const BACKEND_STALE: &str = "BackendStale";
+const BACKEND_LEFT_ALONE: &str = "BackendLeftAlone";
+const SHED: &str = "RequestsShed";
+const CONNECTIONS: &str = "Connections";
 /// Of all requests together, without dimensions: what alarms are on, since an alarm cannot sum up what it does not know.
 const SERVICE_ERRORS: &str = "ServiceErrors";
 const SERVICE_LATENCY: &str = "ServiceLatency";
@@ -84,6 +89,31 @@ pub(crate) fn rate_limit_degraded() {
     counter!(RATE_LIMIT_DEGRADED).increment(1);
 }
 
+/// A read of a service behind this one that is sent once more.
+pub(crate) fn backend_retried(backend: &'static str) {
+    counter!(BACKEND_RETRIES, "backend" => backend).increment(1);
+}
+
+/// An old answer that was given out, since the service behind this one failed.
+pub(crate) fn backend_stale(backend: &'static str) {
+    counter!(BACKEND_STALE, "backend" => backend).increment(1);
+}
+
+/// A service behind this one that fails so often that it is left alone.
+pub(crate) fn breaker_opened(backend: &'static str) {
+    counter!(BACKEND_LEFT_ALONE, "backend" => backend).increment(1);
+}
+
+/// Counts requests that this instance had no room for.
+pub(crate) fn shed() -> Counter {
+    counter!(SHED)
+}
+
+/// The connections that are open.
+pub(crate) fn connections() -> Gauge {
+    gauge!(CONNECTIONS)
+}
+
 fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "requests");
     describe_histogram!(LATENCY, Unit::Milliseconds, "time from the first byte read to the last one made");
@@ -96,6 +126,11 @@ fn describe() {
     describe_histogram!(SERVICE_ERRORS, Unit::Count, "1 for an error of the service, 0 for any other answer");
     describe_histogram!(SERVICE_LATENCY, Unit::Milliseconds, "time of any request");
     describe_counter!(COLD_STARTS, Unit::Count, "first requests of a process");
+    describe_counter!(BACKEND_RETRIES, Unit::Count, "reads of an upstream that were sent once more");
+    describe_counter!(BACKEND_STALE, Unit::Count, "old answers that stood in for a failed upstream");
+    describe_counter!(BACKEND_LEFT_ALONE, Unit::Count, "times that a failing upstream began to be left alone");
+    describe_counter!(SHED, Unit::Count, "requests that were told to come again, since there were too many at a time");
+    describe_gauge!(CONNECTIONS, Unit::Count, "connections that are open");
 }
 
 /// The metrics of a Lambda function. Cheap to clone.

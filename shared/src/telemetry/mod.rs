@@ -1,6 +1,7 @@
 //! Structured logs, one JSON object a line on standard output, and [`metrics`].
 
 pub mod metrics;
+pub mod trace;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};

@@ -3,13 +3,16 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod auth;
+mod backends;
 mod caching;
 mod coding;
 mod deployed;
 mod errors;
 mod home;
 mod house;
+mod images;
 mod limit;
+mod openapi;
 mod owasp;
 mod proxy;
 mod robustness;

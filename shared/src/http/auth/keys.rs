@@ -1,6 +1,6 @@
 //! The keys that verify tokens, and when they are fetched again.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use aws_sdk_secretsmanager::Client as SecretsClient;
 use jsonwebtoken::{
@@ -11,7 +11,7 @@ use jsonwebtoken::{
 
 use super::refused;
 use crate::{
-    backend::upstream::{self, Upstream},
+    backend::upstream::{Client, Failure},
     config::{ConfigError, JwtKeys},
     error::ApiError,
     secrets::{Refreshing, Secret},
@@ -19,6 +19,8 @@ use crate::{
 
 /// Largest key set that is read, in bytes.
 const MAX_JWKS_BYTES: usize = 256 * 1024;
+/// How long a fetch may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the keys come from.
 pub(super) enum Keys {
@@ -30,7 +32,7 @@ pub(super) enum Keys {
 
 /// The public keys of an identity provider, by key id.
 pub(super) struct Jwks {
-    upstream: Upstream,
+    client: Client,
     url: String,
     algorithm: Algorithm,
     cache: Refreshing<HashMap<String, DecodingKey>>,
@@ -47,9 +49,9 @@ impl Keys {
         Ok(match config {
             JwtKeys::Secret(source) => (Self::Secret(Secret::new(source, secrets)), Algorithm::HS256),
             JwtKeys::Jwks { url, algorithm } => {
-                let upstream = Upstream::new().map_err(|why| ConfigError::new("JWT_JWKS_URL", why.to_string()))?;
+                let client = Client::new().map_err(|why| ConfigError::new("JWT_JWKS_URL", why.to_string()))?;
                 let cache = Refreshing::default();
-                let jwks = Jwks { upstream, url: url.clone(), algorithm: *algorithm, cache };
+                let jwks = Jwks { client, url: url.clone(), algorithm: *algorithm, cache };
                 (Self::Jwks(Box::new(jwks)), *algorithm)
             }
         })
@@ -120,8 +122,8 @@ impl Jwks {
         key.ok_or_else(|| ApiError::unauthenticated(Some("its key is not known")))
     }
 
-    async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, upstream::Error> {
-        let bytes = self.upstream.get(&self.url, MAX_JWKS_BYTES).await?;
+    async fn fetch(&self) -> Result<HashMap<String, DecodingKey>, Failure> {
+        let bytes = self.client.get(&self.url, MAX_JWKS_BYTES, PATIENCE).await?;
         let set: JwkSet = serde_json::from_slice(&bytes)?;
         Ok(set.keys.iter().filter_map(|jwk| self.usable(jwk)).collect())
     }

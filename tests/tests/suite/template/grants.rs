@@ -37,7 +37,8 @@ async fn each_function_may_do_what_its_code_does_and_nothing_else() {
     let mut operations = BTreeSet::new();
     for (group, resource, function) in functions() {
         let policies = list(&function["Properties"]["Policies"]);
-        let policies = policies.into_iter().map(|policy| if policy["Ref"] == "MiddlewarePolicy" { middleware } else { policy });
+        let policies =
+            policies.into_iter().map(|policy| if policy["Ref"] == "MiddlewarePolicy" { middleware } else { policy });
         let granted: BTreeSet<Grant> = policies.flat_map(grants).collect();
         let (called, by_name) = calls(&group).await;
         let missing: Vec<_> = called.difference(&granted).collect();
@@ -54,9 +55,11 @@ async fn each_function_may_do_what_its_code_does_and_nothing_else() {
         let policies = list(&container["Resources"][role]["Properties"]["Policies"]);
         policies.into_iter().flat_map(|policy| grants(&policy["PolicyDocument"])).collect()
     };
-    let injected = ["SyncSecret", "ImagesSecret", "OriginSecret"].map(|secret| ("secretsmanager:GetSecretValue".to_owned(), secret.to_owned()));
+    let injected = ["SyncSecret", "ImagesSecret", "OriginSecret"]
+        .map(|secret| ("secretsmanager:GetSecretValue".to_owned(), secret.to_owned()));
     assert_eq!(of("TaskRole"), everything.iter().filter(|grant| !injected.contains(grant)).cloned().collect());
-    let started: BTreeSet<_> = of("ExecutionRole").into_iter().filter(|(action, _)| action.starts_with("secrets")).collect();
+    let started: BTreeSet<_> =
+        of("ExecutionRole").into_iter().filter(|(action, _)| action.starts_with("secrets")).collect();
     assert_eq!(started, BTreeSet::from(injected));
 
     // A call in the code that no case makes would be in no comparison above.
@@ -88,7 +91,9 @@ fn sdk_calls(code: &str) -> BTreeSet<String> {
     let squeezed: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let squeezed: String = squeezed.chars().filter(|c| !c.is_whitespace()).collect();
     let names = squeezed.split("client.").skip(1).filter_map(|rest| rest.split_once("()")).map(|(name, _)| name);
-    let names = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') && !["config", "clone"].contains(name));
+    let names = names.filter(|name| {
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') && !["config", "clone"].contains(name)
+    });
     names.map(|name| name.split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()).collect()
 }
 
@@ -159,7 +164,8 @@ impl Recorder {
         }
         for item in request["TransactItems"].as_array().unwrap() {
             for (kind, request) in item.as_object().unwrap() {
-                let action = if kind == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{kind}Item") };
+                let action =
+                    if kind == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{kind}Item") };
                 self.note(&format!("dynamodb:{action}"), table(request));
             }
         }

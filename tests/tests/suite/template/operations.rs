@@ -17,9 +17,14 @@ fn recorded() -> BTreeSet<String> {
 /// The metrics of an alarm, with their namespace and name.
 fn metrics_of(alarm: &Value) -> Vec<(String, String)> {
     let properties = &alarm["Properties"];
-    let math = list(&properties["Metrics"]).into_iter().map(|metric| &metric["MetricStat"]["Metric"]).filter(|metric| !metric.is_null());
+    let math = list(&properties["Metrics"])
+        .into_iter()
+        .map(|metric| &metric["MetricStat"]["Metric"])
+        .filter(|metric| !metric.is_null());
     let all: Vec<&Value> = if properties["MetricName"].is_null() { math.collect() } else { vec![properties] };
-    all.into_iter().map(|metric| (named(&metric["Namespace"]), metric["MetricName"].as_str().unwrap().to_owned())).collect()
+    all.into_iter()
+        .map(|metric| (named(&metric["Namespace"]), metric["MetricName"].as_str().unwrap().to_owned()))
+        .collect()
 }
 
 fn dashboard() -> String {
@@ -31,7 +36,10 @@ fn dashboard() -> String {
 fn alarms_are_on_metrics_that_something_records() {
     let recorded = recorded();
     let of_aws = [
-        ("AWS/ApplicationELB", &["HTTPCode_Target_5XX_Count", "RequestCount", "TargetResponseTime", "UnHealthyHostCount"][..]),
+        (
+            "AWS/ApplicationELB",
+            &["HTTPCode_Target_5XX_Count", "RequestCount", "TargetResponseTime", "UnHealthyHostCount"][..],
+        ),
         ("AWS/DynamoDB", &["ReadThrottleEvents", "WriteThrottleEvents"]),
         ("AWS/ECS", &["CPUUtilization"]),
         ("AWS/Lambda", &["Errors", "Throttles"]),
@@ -42,7 +50,10 @@ fn alarms_are_on_metrics_that_something_records() {
             let metrics = metrics_of(alarm);
             assert!(!metrics.is_empty() && metrics.len() <= 10, "{name}: CloudWatch takes ten metrics in an alarm");
             for (namespace, metric) in metrics {
-                let known = of_aws.iter().find(|(aws, _)| *aws == namespace).map(|(_, metrics)| metrics.contains(&metric.as_str()));
+                let known = of_aws
+                    .iter()
+                    .find(|(aws, _)| *aws == namespace)
+                    .map(|(_, metrics)| metrics.contains(&metric.as_str()));
                 assert!(known.unwrap_or_else(|| recorded.contains(&metric)), "{name}: nothing records {metric}");
             }
             assert_eq!(alarm["Properties"]["TreatMissingData"], "notBreaching", "{name}: silence is no failure");
@@ -54,7 +65,10 @@ fn alarms_are_on_metrics_that_something_records() {
 fn every_metric_of_the_code_is_on_the_dashboard() {
     let dashboard = dashboard();
     for metric in recorded() {
-        assert!(dashboard.contains(&format!("\"{metric}\"")) || dashboard.contains(&format!("\\\"{metric}\\\"")), "{metric}");
+        assert!(
+            dashboard.contains(&format!("\"{metric}\"")) || dashboard.contains(&format!("\\\"{metric}\\\"")),
+            "{metric}"
+        );
     }
     let body: Value = serde_json::from_str(&dashboard).expect("the dashboard is JSON");
     let widgets = body["widgets"].as_array().unwrap();
@@ -63,8 +77,14 @@ fn every_metric_of_the_code_is_on_the_dashboard() {
         let widget = widgets.iter().find(|widget| widget["properties"]["title"] == title).unwrap();
         widget["properties"]["annotations"]["horizontal"][0]["value"].clone()
     };
-    assert_eq!(annotated("Error rate in percent"), load("template.yaml")["Resources"]["ErrorRateAlarm"]["Properties"]["Threshold"]);
-    assert_eq!(annotated("Latency in ms"), load("infra/observability.yaml")["Resources"]["LatencyAlarm"]["Properties"]["Threshold"]);
+    assert_eq!(
+        annotated("Error rate in percent"),
+        load("template.yaml")["Resources"]["ErrorRateAlarm"]["Properties"]["Threshold"]
+    );
+    assert_eq!(
+        annotated("Latency in ms"),
+        load("infra/observability.yaml")["Resources"]["LatencyAlarm"]["Properties"]["Threshold"]
+    );
     // A widget for each function and each table.
     for (_, name, _) in functions() {
         assert!(dashboard.contains(&format!("${{{name}}}")), "{name}");
@@ -98,20 +118,45 @@ fn sums_leave_no_function_and_no_table_out() {
 fn saved_queries_ask_for_what_is_logged() {
     let record = code_of("shared/src/http/record.rs".trim_end_matches("/record.rs"));
     let template = load("infra/observability.yaml");
-    let words = ["filter", "stats", "fields", "sort", "limit", "by", "as", "desc", "asc", "or", "and", "count", "sum", "avg", "pct", "ispresent", "timestamp", "message"];
+    let words = [
+        "filter",
+        "stats",
+        "fields",
+        "sort",
+        "limit",
+        "by",
+        "as",
+        "desc",
+        "asc",
+        "or",
+        "and",
+        "count",
+        "sum",
+        "avg",
+        "pct",
+        "ispresent",
+        "timestamp",
+        "message",
+    ];
     let mut queries = 0;
     for (name, query) in resources(&template, "AWS::Logs::QueryDefinition") {
         queries += 1;
         let text = query["Properties"]["QueryString"].as_str().unwrap();
-        let made: BTreeSet<&str> = text.split(" as ").skip(1).map(|rest| rest.split([',', ' ', '\n']).next().unwrap()).collect();
+        let made: BTreeSet<&str> =
+            text.split(" as ").skip(1).map(|rest| rest.split([',', ' ', '\n']).next().unwrap()).collect();
         let bare: String = text.split('\'').step_by(2).collect();
-        let names = bare.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
+        let names = bare
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
         for field in names.filter(|word| !words.contains(word) && !made.contains(word)) {
             assert!(record.contains(field), "{name} asks for {field}, which no line has");
         }
         let title = named(&query["Properties"]["Name"]);
         let title = title.rsplit('/').next().unwrap();
-        assert!(read("docs/operations.md").contains(&format!("**{title}**")), "docs/operations.md does not tell of {title}");
+        assert!(
+            read("docs/operations.md").contains(&format!("**{title}**")),
+            "docs/operations.md does not tell of {title}"
+        );
     }
     assert!(queries >= 5, "{queries}");
 }

@@ -42,12 +42,20 @@ async fn the_tables_are_those_that_tests_and_local_development_have() {
         let properties = &template["Resources"][name]["Properties"];
         assert_eq!(properties["KeySchema"], Value::from(keys(made.key_schema())), "{name}");
         assert_eq!(sorted(&properties["GlobalSecondaryIndexes"]), sorted(&indexes.collect()), "{name}");
-        assert_eq!(sorted(&properties["AttributeDefinitions"]), sorted(&made.attribute_definitions().iter().map(attribute).collect()), "{name}");
+        assert_eq!(
+            sorted(&properties["AttributeDefinitions"]),
+            sorted(&made.attribute_definitions().iter().map(attribute).collect()),
+            "{name}"
+        );
         assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{name}");
         assert_eq!(properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true, "{name}");
         // What is written with an expiry is in a table that minds it.
         let expires = json!({ "AttributeName": "expiresAt", "Enabled": true });
-        assert_eq!(properties["TimeToLiveSpecification"], if name == "UsersTable" { Value::Null } else { expires }, "{name}");
+        assert_eq!(
+            properties["TimeToLiveSpecification"],
+            if name == "UsersTable" { Value::Null } else { expires },
+            "{name}"
+        );
     }
     assert!(quoted(&code_of("shared/src/delta")).contains("expiresAt"));
     assert!(code_of("shared/src/http/limit").contains("expiresAt = "));

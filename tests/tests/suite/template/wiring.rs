@@ -69,21 +69,34 @@ fn both_front_doors_have_the_watch_routes() {
         let group = name.strip_suffix("Integration").unwrap();
         assert_eq!(integration["Properties"]["IntegrationUri"]["Ref"], format!("{group}Function"));
         assert_eq!(integration["Properties"]["PayloadFormatVersion"], "2.0", "{name}");
-        assert_eq!(api["Resources"][format!("{group}Permission")]["Properties"]["FunctionName"]["Ref"], format!("{group}Function"));
+        assert_eq!(
+            api["Resources"][format!("{group}Permission")]["Properties"]["FunctionName"]["Ref"],
+            format!("{group}Function")
+        );
     }
 
     let balancer = load("infra/balancer.yaml");
     let targets = |forward: &Value| -> Vec<String> {
-        list(&forward["ForwardConfig"]["TargetGroups"]).into_iter().map(|group| named(&group["TargetGroupArn"])).collect()
+        list(&forward["ForwardConfig"]["TargetGroups"])
+            .into_iter()
+            .map(|group| named(&group["TargetGroupArn"]))
+            .collect()
     };
     let mut rules = BTreeMap::new();
     for (name, rule) in resources(&balancer, "AWS::ElasticLoadBalancingV2::ListenerRule") {
         let group = name.strip_suffix("Rule").unwrap();
-        assert_eq!(targets(&rule["Properties"]["Actions"][0]), [format!("{group}Targets"), "BlueTargets".into()], "{name}");
+        assert_eq!(
+            targets(&rule["Properties"]["Actions"][0]),
+            [format!("{group}Targets"), "BlueTargets".into()],
+            "{name}"
+        );
         let lambda = &balancer["Resources"][format!("{group}Targets")]["Properties"];
         assert_eq!(lambda["Targets"][0]["Id"]["Ref"], format!("{group}Function"), "{name}");
         let attributes = &lambda["TargetGroupAttributes"][0];
-        assert_eq!((&attributes["Key"], &attributes["Value"]), (&"lambda.multi_value_headers.enabled".into(), &"true".into()));
+        assert_eq!(
+            (&attributes["Key"], &attributes["Value"]),
+            (&"lambda.multi_value_headers.enabled".into(), &"true".into())
+        );
         for path in list(&rule["Properties"]["Conditions"][0]["PathPatternConfig"]["Values"]) {
             rules.insert(path.as_str().unwrap().replace('*', "{*rest}"), group.to_lowercase());
         }
@@ -121,7 +134,8 @@ fn every_route_of_the_code_is_led_to_its_function() {
     for group in groups() {
         let code = code_of(&format!("functions/{group}/src"));
         let literals = quoted(&code);
-        let routes: Vec<&&str> = literals.iter().filter(|text| text.starts_with("/api/") || text.starts_with("/images/{")).collect();
+        let routes: Vec<&&str> =
+            literals.iter().filter(|text| text.starts_with("/api/") || text.starts_with("/images/{")).collect();
         assert!(!routes.is_empty(), "{group} has no route");
         for route in routes {
             for version in ["v1", "v2"] {
@@ -304,7 +318,16 @@ fn the_service_answers_before_the_platform_does() {
 /// Every exception from checkov says why.
 #[test]
 fn every_suppression_has_a_reason() {
-    for file in ["template.yaml", "infra/balancer.yaml", "infra/container.yaml", "infra/data.yaml", "infra/edge.yaml", "infra/httpapi.yaml", "infra/network.yaml", "infra/observability.yaml"] {
+    for file in [
+        "template.yaml",
+        "infra/balancer.yaml",
+        "infra/container.yaml",
+        "infra/data.yaml",
+        "infra/edge.yaml",
+        "infra/httpapi.yaml",
+        "infra/network.yaml",
+        "infra/observability.yaml",
+    ] {
         for (name, resource) in load(file)["Resources"].as_object().unwrap() {
             for skip in list(&resource["Metadata"]["checkov"]["skip"]) {
                 let reason = skip["comment"].as_str().unwrap_or_default();

@@ -10,35 +10,26 @@ use shared::{ApiError, Id, backend::dynamo::store_error, values::now};
 
 use crate::model::{Editable, User};
 
-/// The table of users. Cheap to clone.
+/// The table. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Users {
+pub(super) struct Table {
     client: Client,
     table: String,
 }
 
-impl Users {
-    /// Users in this table.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
+impl Table {
+    pub(super) fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
 
-    /// The record of a user.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn get(&self, id: &Id) -> Result<Option<User>, ApiError> {
+    pub(super) async fn get(&self, id: &Id) -> Result<Option<User>, ApiError> {
         let key = AttributeValue::S(id.to_string());
         let request = self.client.get_item().table_name(&self.table).key("id", key).consistent_read(true);
         let answer = request.send().await.map_err(store_error)?;
         answer.item.map(from_item).transpose().map_err(ApiError::internal)
     }
 
-    /// Stores an edit of this version of a record; `None` when the record is no longer at this version.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn update(&self, id: &Id, version: u64, edit: &Editable) -> Result<Option<User>, ApiError> {
+    pub(super) async fn update(&self, id: &Id, version: u64, edit: &Editable) -> Result<Option<User>, ApiError> {
         let request = self
             .client
             .update_item()

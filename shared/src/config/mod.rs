@@ -1,0 +1,183 @@
+//! Settings, read once at the start. Nothing else in the project reads the environment.
+
+mod backends;
+mod env;
+mod jwt;
+mod limits;
+mod secret;
+
+use std::sync::Arc;
+
+use crate::http::versions::Versions;
+
+pub use backends::{Backends, BaseUrl};
+pub use env::{ConfigError, Env};
+pub use jwt::{JwtConfig, JwtKeys};
+pub use limits::{Limits, RateLimit};
+pub use secret::{SecretSource, check_secret};
+
+/// The proxies that are trusted to name the client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// `TRUSTED_PROXIES` (0): how many stand between the clients and a server; each appends to `X-Forwarded-For`.
+    pub hops: usize,
+    /// `ORIGIN_SECRET` or `ORIGIN_SECRET_ID`: what CloudFront sends as `X-Origin-Verify`.
+    pub origin_secret: Option<SecretSource>,
+}
+
+/// The settings that every function and the container share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Token verification.
+    pub jwt: JwtConfig,
+    /// Time limits.
+    pub limits: Limits,
+    /// How many requests there may be.
+    pub rate_limit: RateLimit,
+    /// Who is trusted to name the client.
+    pub proxies: Proxies,
+    /// Where data comes from over HTTP.
+    pub backends: Backends,
+    /// `API_VERSIONS`: the end of versions.
+    pub versions: Versions,
+    /// `DOCS_URL`: base of the links in error bodies, without a trailing slash.
+    pub docs_url: Arc<str>,
+    /// `BASE_PATH`: a custom domain's base-path mapping that API Gateway leaves in the path, for example `/mobile`.
+    pub base_path: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks every setting.
+    ///
+    /// # Errors
+    /// The first setting that is missing or wrong.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let docs_url = env.url("DOCS_URL")?.unwrap_or("https://docs.example.com/mobile-bff");
+        let docs_url: Arc<str> = docs_url.trim_end_matches('/').into();
+        let limits = Limits::from_env(env)?;
+        Ok(Self {
+            jwt: JwtConfig::from_env(env)?,
+            rate_limit: RateLimit::from_env(env, limits)?,
+            proxies: Proxies::from_env(env)?,
+            backends: Backends::from_env(env)?,
+            versions: Versions::from_env(env, &docs_url)?,
+            limits,
+            docs_url,
+            base_path: base_path(env)?,
+        })
+    }
+}
+
+impl Proxies {
+    fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let origin_secret = SecretSource::from_env(env, "ORIGIN_SECRET")?;
+        Ok(Self { hops: env.parsed("TRUSTED_PROXIES", 0)?, origin_secret })
+    }
+}
+
+fn base_path(env: &Env) -> Result<Option<String>, ConfigError> {
+    let name = "BASE_PATH";
+    match env.optional(name) {
+        None | Some("/") => Ok(None),
+        Some(path) if path.starts_with('/') && !path.ends_with('/') && !path.contains(['?', '#', ' ']) => {
+            Ok(Some(path.to_owned()))
+        }
+        Some(path) => {
+            let problem = format!("is {path:?}; it must be a path that starts with a slash and does not end with one");
+            Err(ConfigError::new(name, problem))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const GOOD: [(&str, &str); 4] = [
+        ("RATE_LIMIT_TABLE", "limits"),
+        ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("JWT_ISSUER", "https://id.example.com"),
+        ("JWT_AUDIENCE", "mobile"),
+    ];
+
+    fn with(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_env(&GOOD.iter().chain(changes).copied().collect())
+    }
+
+    #[test]
+    fn defaults_suffice() {
+        let config = with(&[]).expect("valid");
+        assert_eq!(config.limits.request, Duration::from_secs(8));
+        assert_eq!(config.base_path, None);
+        assert_eq!((config.backends.users, config.backends.products), (None, None));
+    }
+
+    #[test]
+    fn every_wrong_value_is_named() {
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[("JWT_SECRET", "short")], "JWT_SECRET has 5 bytes; HS256 needs at least 32"),
+            (&[("JWT_SECRET", "")], "JWT_SECRET is not set, nor is JWT_SECRET_ID or JWT_JWKS_URL"),
+            (&[("JWT_SECRET_ID", "x")], "JWT_SECRET and JWT_SECRET_ID exclude each other; set one"),
+            (&[("JWT_SECRET", ""), ("JWT_JWKS_URL", "https://x")], "JWT_ALGORITHM is not set"),
+            (
+                &[("JWT_SECRET", ""), ("JWT_JWKS_URL", "https://x"), ("JWT_ALGORITHM", "HS256")],
+                "JWT_ALGORITHM is \"HS256\"; with JWT_JWKS_URL it must be RS256 or ES256",
+            ),
+            (&[("JWT_ISSUER", "")], "JWT_ISSUER is not set"),
+            (&[("JWT_AUDIENCE", "")], "JWT_AUDIENCE is not set"),
+            (&[("RATE_LIMIT_TABLE", "")], "RATE_LIMIT_TABLE is not set"),
+            (&[("RATE_LIMIT_FREE", "0")], "RATE_LIMIT_FREE is 0; nobody could make a request"),
+            (&[("ORIGIN_SECRET", "short")], "ORIGIN_SECRET has 5 bytes; HS256 needs at least 32"),
+            (&[("STORE_TIMEOUT_MS", "0")], "STORE_TIMEOUT_MS is 0; it must be at least 1 (milliseconds)"),
+            (
+                &[("REQUEST_TIMEOUT_MS", "soon")],
+                "REQUEST_TIMEOUT_MS is \"soon\", which is not valid: invalid digit found in string",
+            ),
+            (
+                &[("BASE_PATH", "mobile/")],
+                "BASE_PATH is \"mobile/\"; it must be a path that starts with a slash and does not end with one",
+            ),
+            (&[("DOCS_URL", "docs")], "DOCS_URL is \"docs\", which is not a web address"),
+            (&[("JWT_SECRET", ""), ("JWT_JWKS_URL", "x")], "JWT_JWKS_URL is \"x\", which is not a web address"),
+            (&[("JWT_ALGORITHM", "RS256")], "JWT_ALGORITHM goes with JWT_JWKS_URL; a secret is always for HS256"),
+            (
+                &[("STORE_ATTEMPT_TIMEOUT_MS", "3000")],
+                "STORE_ATTEMPT_TIMEOUT_MS is longer than STORE_TIMEOUT_MS, 2s: the first attempt would have no time",
+            ),
+            (&[("BACKEND_USERS_URL", "users")], "BACKEND_USERS_URL is \"users\", which is not a web address"),
+            (
+                &[("BACKEND_USERS_URL", "ftp://users.internal")],
+                "BACKEND_USERS_URL is \"ftp://users.internal\", which is not a web address",
+            ),
+            (
+                &[("BACKEND_USERS_URL", "https://me:hunter2@users.internal")],
+                "BACKEND_USERS_URL has a user name or a password in it; an upstream gets no credentials",
+            ),
+            (
+                &[("BACKEND_PRODUCTS_URL", "http://products.internal/?v=1")],
+                "BACKEND_PRODUCTS_URL is \"http://products.internal/?v=1\"; \
+                 it must end with the path that /products follows, without a query or a fragment",
+            ),
+            (
+                &[("BACKEND_ATTEMPT_TIMEOUT_MS", "3000")],
+                "BACKEND_ATTEMPT_TIMEOUT_MS is longer than BACKEND_TIMEOUT_MS, 2s: \
+                 the first attempt would have no time",
+            ),
+            (
+                &[("DEADLINE_MARGIN_MS", "20000")],
+                "DEADLINE_MARGIN_MS is more than 5000: little would be left of an invocation",
+            ),
+        ];
+        for (changes, sentence) in cases {
+            assert_eq!(with(changes).expect_err(sentence).to_string(), *sentence);
+        }
+    }
+
+    #[test]
+    fn debug_output_hides_the_secret() {
+        let shown = format!("{:?}", with(&[]).expect("valid"));
+        assert!(!shown.contains("0123456789abcdef"), "{shown}");
+    }
+}

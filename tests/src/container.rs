@@ -1,0 +1,110 @@
+//! The container as a process.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use dev::settings;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::watch,
+};
+
+use crate::server::SETTINGS;
+
+/// How long a start or an end may take on a slow machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running container. It is killed when this is dropped.
+pub struct Container {
+    process: Child,
+    log: watch::Receiver<Vec<Value>>,
+    /// Where it serves requests.
+    pub address: SocketAddr,
+    /// Where it serves metrics.
+    pub metrics: SocketAddr,
+}
+
+impl Container {
+    /// Starts the container on a DynamoDB, with some settings changed, on ports that are free.
+    ///
+    /// The variable `CONTAINER` names a program to start in place of the binary, with the same environment: a script that
+    /// runs the image, for example.
+    pub async fn start(binary: &Path, endpoint: &str, changes: impl IntoIterator<Item = (&str, &str)>) -> Self {
+        let program = env::var_os("CONTAINER").unwrap_or_else(|| OsString::from(binary));
+        let own =
+            [("AWS_ENDPOINT_URL_DYNAMODB", endpoint), ("PORT", "0"), ("METRICS_PORT", "0"), ("LOG_FORMAT", "json")];
+        let mut process = Command::new(&program)
+            .env_clear()
+            .envs(env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(settings::pairs().filter(|(_, value)| !value.is_empty()).chain(SETTINGS))
+            .envs(own)
+            .envs(changes)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        let (sender, log) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // A server that does not log JSON has its reason, which a person wants to see.
+                let line = serde_json::from_str(&line).unwrap_or_else(|_| line.into());
+                sender.send_modify(|lines| lines.push(line));
+            }
+        });
+        let unknown = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut container = Self { process, log, address: unknown, metrics: unknown };
+        container.address = container.listening("PORT").await;
+        container.metrics = container.listening("METRICS_PORT").await;
+        container
+    }
+
+    async fn listening(&mut self, setting: &str) -> SocketAddr {
+        let line = self.logged(|line| line["message"] == "listening" && line["setting"] == setting).await;
+        let address: SocketAddr = line["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
+        (Ipv4Addr::LOCALHOST, address.port()).into()
+    }
+
+    /// Waits for a line of the log.
+    pub async fn logged(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+        let found = self.log.wait_for(|lines| lines.iter().any(&is_it));
+        let found = tokio::time::timeout(PATIENCE, found).await.is_ok_and(|seen| seen.is_ok());
+        let lines = self.log.borrow();
+        let line = lines.iter().find(|line| is_it(line)).cloned();
+        line.filter(|_| found).unwrap_or_else(|| panic!("the container does not say so: {lines:?}"))
+    }
+
+    /// The id of the process.
+    pub fn pid(&self) -> u32 {
+        self.process.id().expect("a running process")
+    }
+
+    /// The memory that it holds, in bytes; unknown where the container is not the process that was started.
+    pub fn memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status().await;
+        assert!(sent.expect("kill runs").success(), "SIG{name} could not be sent");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let end = tokio::time::timeout(PATIENCE, self.process.wait()).await;
+        end.unwrap_or_else(|_| panic!("the container does not stop: {:?}", self.log.borrow())).expect("a child")
+    }
+}
