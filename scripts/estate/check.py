@@ -8,6 +8,7 @@ import tempfile
 import urllib.error
 import urllib.request
 
+import grants
 from deploy import ENDPOINT, ROOT, Estate, client
 from transform import parsed
 
@@ -21,7 +22,7 @@ LOCAL = dict(
 CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/00000000-0000-0000-0000-000000000000"
 # What the golden cases expect: nobody is limited, and version 1 does not end.
 SERVICE = {
-    "Architecture": "x86_64",
+    "Architecture": os.environ.get("ARCHITECTURE", "x86_64"),
     "JwtIssuer": LOCAL["JWT_ISSUER"],
     "JwtAudience": LOCAL["JWT_AUDIENCE"],
     "RateLimitFree": "1000000",
@@ -130,6 +131,32 @@ def check_kinds():
         estate.delete()
 
 
+def check_edge():
+    """The edge stack, with what `sam build` has made of its function."""
+    zone = client("route53").list_hosted_zones()["HostedZones"][0]["Id"].rsplit("/", 1)[-1]
+    client("secretsmanager").create_secret(Name="kind/origin-secret", SecretString="s" * 64)
+    parameters = {
+        "DomainName": "api.example.com",
+        "HostedZoneId": zone,
+        "OriginHost": "origin.example.com",
+        "OriginSecret": "kind/origin-secret",
+        "ThumbnailsHost": "thumbnails.example.com",
+        "ImagesBucket": "pictures",
+        "ImagesBucketDomain": "pictures.s3.amazonaws.com",
+        "Originals": "on",
+        "WafRequests": "2000",
+    }
+    edge = Estate("edge", "infra/edge.yaml", ".aws-sam/edge")
+    edge.create(parameters)
+    facts = client("cloudfront").get_distribution_config(Id=edge.outputs()["EdgeDistribution"])["DistributionConfig"]
+    shown = {header["HeaderName"]: header["HeaderValue"] for header in facts["Origins"]["Items"][0]["CustomHeaders"]["Items"]}
+    assert shown == {"X-Origin-Verify": "s" * 64}, "the secret that CloudFront shows"
+    viewer = client("cloudfront").get_function(Name="edge-viewer", Stage="LIVE")["FunctionCode"].read().decode()
+    assert viewer == (ROOT / "target/edge/viewer.js").read_text(), "the CloudFront Function is not viewer.js"
+    edge.delete()
+    client("secretsmanager").delete_secret(SecretId="kind/origin-secret", ForceDeleteWithoutRecovery=True)
+
+
 def load_secrets(estate):
     """The secrets of local development, so that tokens can be written down in the cases."""
     for name, variable in [("jwt-secret", "JWT_SECRET"), ("sync-secret", "SYNC_SECRET")]:
@@ -181,6 +208,7 @@ def main():
     check_refusals()
     step("every way to deploy comes to CREATE_COMPLETE")
     check_kinds()
+    check_edge()
 
     estate = Estate("bff")
     step("create, with an HTTP API")
@@ -204,6 +232,18 @@ def main():
         raise SystemExit("port 80 should redirect")
     except urllib.error.HTTPError as error:
         assert (error.code, error.headers["location"].split(":")[0]) == (301, "https"), error.headers
+
+    step("each grant taken away")
+    bearer = grants.token(LOCAL["JWT_SECRET"], LOCAL["JWT_ISSUER"], LOCAL["JWT_AUDIENCE"])
+    door = grants.Door(f"{ENDPOINT}/_alb/{balancer['LoadBalancerName']}", "localhost:443", bearer)
+    count = grants.check(estate.resources(), door)
+    print(f"   {count} grants, and none of them can be missing")
+
+    step("delete")
+    estate.delete()
+    left = client("lambda").list_functions()["Functions"] + client("dynamodb").list_tables()["TableNames"]
+    assert not left, f"the stack has left behind {left}"
+    print("The estate deploys, answers, and needs every right that it has.")
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):

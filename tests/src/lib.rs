@@ -7,6 +7,7 @@
 // A harness speaks to the person who broke a test: a panic with a sentence is its way to fail.
 #![allow(clippy::missing_panics_doc, clippy::expect_used)]
 
+pub mod alarm;
 pub mod case;
 pub mod coding;
 pub mod container;

@@ -91,8 +91,9 @@ fn sdk_calls(code: &str) -> BTreeSet<String> {
     let squeezed: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let squeezed: String = squeezed.chars().filter(|c| !c.is_whitespace()).collect();
     let names = squeezed.split("client.").skip(1).filter_map(|rest| rest.split_once("()")).map(|(name, _)| name);
-    let names = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
-    let names = names.filter(|name| !["clone", "config"].contains(name));
+    let names = names.filter(|name| {
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') && !["config", "clone"].contains(name)
+    });
     names.map(|name| name.split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()).collect()
 }
 
