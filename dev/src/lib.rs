@@ -7,6 +7,7 @@ pub mod cli;
 pub mod database;
 pub mod demo;
 pub mod runtime_api;
+pub mod secrecy;
 pub mod settings;
 pub mod tables;
 pub mod token;

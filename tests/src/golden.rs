@@ -36,6 +36,7 @@ pub async fn run(door: Door, binary: &Path, folder: &Path) {
             differences.push(format!("{} through {door:?}\nexpected {expected}\ngot {got}", file.display()));
         }
     }
+    open.close().await;
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }
 

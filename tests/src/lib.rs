@@ -9,11 +9,13 @@
 
 pub mod case;
 pub mod coding;
+pub mod collector;
 pub mod door;
 pub mod emf;
 pub mod emulator;
 pub mod event;
 pub mod golden;
+pub mod logs;
 pub mod server;
 
 /// Declares one test for each front door: all cases of this package, sent to its own Lambda binary, and to the TCP server

@@ -9,7 +9,10 @@ use std::{
 };
 
 use dev::settings;
-use tests::server::{SETTINGS, demo_database};
+use tests::{
+    logs,
+    server::{SETTINGS, demo_database},
+};
 use tokio::process::{Child, Command};
 
 /// Starts the container on a free port.
@@ -17,16 +20,18 @@ async fn container(endpoint: &str, changes: &[(&str, &str)]) -> (Child, String) 
     // Below the ports that the system gives to clients: one that connects to its own range may meet itself.
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let port = std::iter::repeat_with(|| fastrand::u16(15_000..30_000)).find(free).unwrap().to_string();
-    let own = [("AWS_ENDPOINT_URL_DYNAMODB", endpoint), ("PORT", &port), ("LOG_LEVEL", "off")];
-    let child = Command::new(env!("CARGO_BIN_EXE_container"))
+    let own = [("AWS_ENDPOINT_URL_DYNAMODB", endpoint), ("PORT", &port), ("LOG_FORMAT", "json")];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_container"))
         .env_clear()
         .envs(settings::pairs().chain(SETTINGS))
         .envs(own)
         .envs(changes.iter().copied())
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
+    logs::follow(child.stdout.take().unwrap());
     let address = format!("http://127.0.0.1:{port}");
     shared::backend::upstream::install_tls_provider();
     for _ in 0..200 {
@@ -75,6 +80,7 @@ async fn prometheus_gets_the_same_metrics() {
     assert_eq!(value(&page, "Requests", &[r#"route="/api/v2/products""#, r#"status="4xx""#]), Some(1.0), "{page}");
     assert!(value(&page, "BytesBeforeSlimming", &served) > value(&page, "BytesAfterSlimming", &served), "{page}");
     assert!(!page.contains("p-0001") && !page.contains("user-123"), "a label is a template, never an id: {page}");
+    logs::check();
 }
 
 /// The table of counters is missing: every read goes through, and is counted as one that was not checked.
@@ -87,4 +93,22 @@ async fn a_rate_limit_without_its_store_is_seen() {
     }
     let page = metrics(&address).await;
     assert_eq!(value(&page, "RateLimitDegraded", &[]), Some(5.0), "{page}");
+    logs::check();
+}
+
+/// A server sends its spans every second.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_are_sent_while_it_serves() {
+    let database = demo_database().await;
+    let collector = tests::collector::Collector::start().await;
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()), ("OTEL_SERVICE_NAME", "bff".to_owned())];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (_child, address) = container(&database.endpoint(), &settings).await;
+    assert_eq!(reqwest::get(format!("{address}/api/v2/products/p-0001")).await.unwrap().status(), 200);
+    let mut spans = Vec::new();
+    while !spans.iter().any(|span: &tests::collector::Span| span.name == "GET /api/v2/products/{id}") {
+        spans.extend(collector.wait().await);
+    }
+    assert!(spans.iter().all(|span| span.service == "bff" && span.ids[2].is_none()), "new traces: {spans:?}");
+    logs::check();
 }

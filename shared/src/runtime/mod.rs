@@ -5,7 +5,7 @@ mod tcp;
 
 use std::{error::Error, future::Future, process::ExitCode};
 
-use axum::Router;
+use axum::{Router, middleware::from_fn};
 use tokio::net::TcpListener;
 
 pub use lambda::serve as serve_lambda;
@@ -18,6 +18,8 @@ use crate::{
     telemetry::{
         self,
         metrics::{self, Embedded},
+        spans::Spans,
+        timing,
     },
 };
 
@@ -33,6 +35,7 @@ pub struct App {
     /// Services that data comes from in place of DynamoDB.
     pub upstreams: Upstreams,
     auth: Auth,
+    spans: Spans,
 }
 
 impl App {
@@ -57,12 +60,13 @@ impl App {
     pub fn new(env: Env, config: Config, aws: Aws) -> Result<Self, ConfigError> {
         let auth = Auth::new(&config.jwt, &aws.secrets)?;
         let upstreams = Upstreams::new(&config.backends)?;
-        Ok(Self { env, config, aws, upstreams, auth })
+        let spans = Spans::from_env(&env)?;
+        Ok(Self { env, config, aws, upstreams, auth, spans })
     }
 
     /// The complete service: route groups inside the middleware stack.
     pub fn service(&self, routes: Router) -> Router {
-        let Self { config, aws, auth, .. } = self;
+        let Self { config, aws, auth, spans, .. } = self;
         let stack = Stack {
             auth: auth.clone(),
             locator: Locator::new(&config.proxies, &aws.secrets),
@@ -71,7 +75,10 @@ impl App {
             limits: config.limits,
             docs_url: config.docs_url.clone(),
         };
-        stack.wrap(routes)
+        let service = stack.wrap(routes);
+        // Outermost, and not there at all where nobody wants them.
+        let service = if config.server_timing { service.layer(from_fn(timing::measure)) } else { service };
+        spans.around(service)
     }
 }
 
@@ -82,7 +89,7 @@ pub async fn lambda(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) ->
     let run = async {
         let app = App::from_process().await?;
         let metrics = Embedded::install(&app.env)?;
-        serve_lambda(app.service(routes(&app)?), app.config.base_path.clone(), metrics).await
+        serve_lambda(app.service(routes(&app)?), app.config.base_path.clone(), metrics, app.spans.clone()).await
     };
     exit(run.await)
 }
@@ -100,7 +107,8 @@ pub async fn server(
         let port: u16 = app.env.parsed("PORT", 8080)?;
         let listener = TcpListener::bind(("0.0.0.0", port)).await;
         let listener = listener.map_err(|why| ConfigError::new("PORT", format!("is {port}: {why}")))?;
-        Ok(serve_tcp(listener, app.service(routes), shutdown).await?)
+        let served = app.spans.send_while(serve_tcp(listener, app.service(routes), shutdown)).await;
+        Ok(served?)
     };
     exit(run.await)
 }

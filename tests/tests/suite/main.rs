@@ -16,4 +16,5 @@ mod robustness;
 mod secrets;
 mod store;
 mod sync;
+mod timing;
 mod versions;
