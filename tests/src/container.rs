@@ -13,12 +13,11 @@ use std::{
 use dev::settings;
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     sync::watch,
 };
 
-use crate::server::SETTINGS;
+use crate::{logs, server::SETTINGS};
 
 /// How long a start or an end may take on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -53,14 +52,11 @@ impl Container {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
         let (sender, log) = watch::channel(Vec::new());
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                // A server that does not log JSON has its reason, which a person wants to see.
-                let line = serde_json::from_str(&line).unwrap_or_else(|_| line.into());
-                sender.send_modify(|lines| lines.push(line));
-            }
+        logs::follow_into(process.stdout.take().expect("piped"), move |line| {
+            // A server that does not log JSON has its reason, which a person wants to see.
+            let line = serde_json::from_str(&line).unwrap_or_else(|_| line.into());
+            sender.send_modify(|lines| lines.push(line));
         });
         let unknown = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut container = Self { process, log, address: unknown, metrics: unknown };
@@ -106,5 +102,12 @@ impl Container {
     pub async fn ended(&mut self) -> ExitStatus {
         let end = tokio::time::timeout(PATIENCE, self.process.wait()).await;
         end.unwrap_or_else(|_| panic!("the container does not stop: {:?}", self.log.borrow())).expect("a child")
+    }
+}
+
+/// Panics when its log tells what it must not.
+impl Drop for Container {
+    fn drop(&mut self) {
+        logs::check();
     }
 }

@@ -1,6 +1,6 @@
 //! The one middleware stack, in its one order.
 
-use std::{any::Any, sync::Arc, time::Instant};
+use std::{any::Any, pin::pin, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -34,6 +34,7 @@ use super::{
 use crate::{
     config::Limits,
     error::{ApiError, Code},
+    telemetry::timing,
 };
 
 /// Largest request body, in bytes, unless a route sets its own.
@@ -241,7 +242,7 @@ async fn deadline(State(limits): State<Limits>, mut request: Request, next: Next
 
 async fn authenticate(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
     if request.headers().contains_key(AUTHORIZATION) {
-        let identity = auth.identify(request.headers()).await;
+        let identity = timing::part("auth", pin!(auth.identify(request.headers()))).await;
         request.extensions_mut().insert(identity);
     } else {
         request.extensions_mut().insert(Identity::Anonymous);

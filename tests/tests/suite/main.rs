@@ -20,4 +20,5 @@ mod secrets;
 mod store;
 mod sync;
 mod template;
+mod timing;
 mod versions;
