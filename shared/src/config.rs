@@ -216,6 +216,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// `API_VERSIONS`: the end of versions.
     pub versions: Versions,
+    /// `SHARED_CACHE_MS` (0): how long an answer that anybody may share is given again without being made again.
+    pub shared_cache: Duration,
     /// `DOCS_URL`: base of the links in error bodies, without a trailing slash.
     pub docs_url: Arc<str>,
     /// `BASE_PATH`: a custom domain's base-path mapping that API Gateway leaves in the path, for example `/mobile`.
@@ -237,6 +239,7 @@ impl Config {
             proxies: Proxies::from_env(env)?,
             versions: Versions::from_env(env, &docs_url)?,
             limits,
+            shared_cache: Duration::from_millis(env.parsed("SHARED_CACHE_MS", 0)?),
             docs_url,
             base_path: base_path(env)?,
         })

@@ -13,6 +13,7 @@ mod owasp;
 mod proxy;
 mod robustness;
 mod secrets;
+mod share;
 mod store;
 mod sync;
 mod versions;
