@@ -6,7 +6,7 @@ mod jwt;
 mod limits;
 mod secret;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::http::versions::Versions;
 
@@ -42,6 +42,8 @@ pub struct Config {
     pub server_timing: bool,
     /// `API_VERSIONS`: the end of versions.
     pub versions: Versions,
+    /// `SHARED_CACHE_MS` (0): how long an answer that anybody may share is given again without being made again.
+    pub shared_cache: Duration,
     /// `DOCS_URL`: base of the links in error bodies, without a trailing slash.
     pub docs_url: Arc<str>,
     /// `BASE_PATH`: a custom domain's base-path mapping that API Gateway leaves in the path, for example `/mobile`.
@@ -64,6 +66,7 @@ impl Config {
             backends: Backends::from_env(env)?,
             server_timing: server_timing(env)?,
             versions: Versions::from_env(env, &docs_url)?,
+            shared_cache: Duration::from_millis(env.parsed("SHARED_CACHE_MS", 0)?),
             limits,
             docs_url,
             base_path: base_path(env)?,

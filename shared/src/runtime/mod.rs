@@ -20,7 +20,7 @@ use crate::{
     backend::{aws::Aws, upstream::Upstreams},
     config::{Config, ConfigError, Env},
     error::ApiError,
-    http::{address::Locator, auth::Auth, limit::Limiter, stack::Stack},
+    http::{address::Locator, auth::Auth, limit::Limiter, share::Share, stack::Stack},
     telemetry::{
         self,
         metrics::{self, Embedded},
@@ -77,6 +77,7 @@ impl App {
             auth: auth.clone(),
             locator: Locator::new(&config.proxies, &aws.secrets),
             limiter: Limiter::new(&aws.dynamodb, &config.rate_limit),
+            share: Share::new(config.shared_cache),
             versions: config.versions.clone(),
             limits: config.limits,
             docs_url: config.docs_url.clone(),

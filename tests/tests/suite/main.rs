@@ -17,6 +17,7 @@ mod owasp;
 mod proxy;
 mod robustness;
 mod secrets;
+mod share;
 mod store;
 mod sync;
 mod template;
