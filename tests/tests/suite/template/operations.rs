@@ -7,9 +7,6 @@ use tests::template::{list, load, named, resources};
 
 use super::{code_of, functions, read};
 
-/// What only a server records. Its metrics are fetched from it, and do not come to `CloudWatch`.
-const OF_THE_CONTAINER: [&str; 2] = ["RequestsShed", "Connections"];
-
 /// The names of the metrics that the code records.
 fn recorded() -> BTreeSet<String> {
     let code = code_of("shared/src/telemetry");
@@ -50,6 +47,13 @@ fn alarms_are_on_metrics_that_something_records() {
     for file in ["template.yaml", "infra/container.yaml", "infra/observability.yaml"] {
         let template = load(file);
         for (name, alarm) in resources(&template, "AWS::CloudWatch::Alarm") {
+            let tells_somebody =
+                list(&alarm["Properties"]["AlarmActions"]).iter().any(|action| action["Ref"] == "AlarmTopic");
+            let page = read("docs/operations.md");
+            assert!(
+                !tells_somebody || page.contains(&format!("`{name}`")),
+                "docs/operations.md does not tell of {name}"
+            );
             let metrics = metrics_of(alarm);
             assert!(!metrics.is_empty() && metrics.len() <= 10, "{name}: CloudWatch takes ten metrics in an alarm");
             for (namespace, metric) in metrics {
@@ -67,7 +71,9 @@ fn alarms_are_on_metrics_that_something_records() {
 #[test]
 fn every_metric_of_the_code_is_on_the_dashboard() {
     let dashboard = dashboard();
-    for metric in recorded().into_iter().filter(|metric| !OF_THE_CONTAINER.contains(&metric.as_str())) {
+    // Those of the server alone are for Prometheus.
+    let of_the_server = ["Connections", "RequestsShed"];
+    for metric in recorded().into_iter().filter(|metric| !of_the_server.contains(&metric.as_str())) {
         assert!(
             dashboard.contains(&format!("\"{metric}\"")) || dashboard.contains(&format!("\\\"{metric}\\\"")),
             "{metric}"
