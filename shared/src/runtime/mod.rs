@@ -73,6 +73,7 @@ impl App {
             limiter: Limiter::new(&aws.dynamodb, &config.rate_limit),
             versions: config.versions.clone(),
             limits: config.limits,
+            cors_origins: config.cors_origins.clone(),
             docs_url: config.docs_url.clone(),
         };
         let service = stack.wrap(routes);
