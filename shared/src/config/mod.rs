@@ -8,6 +8,8 @@ mod secret;
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderValue;
+
 use crate::http::versions::Versions;
 
 pub use backends::{Backends, BaseUrl};
@@ -40,6 +42,8 @@ pub struct Config {
     pub backends: Backends,
     /// `SERVER_TIMING` (`off`): whether a request may ask where its time goes.
     pub server_timing: bool,
+    /// `CORS_ORIGINS`: the origins whose pages may read the answers.
+    pub cors_origins: Vec<HeaderValue>,
     /// `API_VERSIONS`: the end of versions.
     pub versions: Versions,
     /// `SHARED_CACHE_MS` (0): how long an answer that anybody may share is given again without being made again.
@@ -65,6 +69,7 @@ impl Config {
             proxies: Proxies::from_env(env)?,
             backends: Backends::from_env(env)?,
             server_timing: server_timing(env)?,
+            cors_origins: cors_origins(env)?,
             versions: Versions::from_env(env, &docs_url)?,
             shared_cache: Duration::from_millis(env.parsed("SHARED_CACHE_MS", 0)?),
             limits,
@@ -100,6 +105,21 @@ fn server_timing(env: &Env) -> Result<bool, ConfigError> {
         }
         other => Err(ConfigError::new(name, format!("is {other:?}; it must be on or off"))),
     }
+}
+
+/// `https://app.example.com,http://localhost:5173`: as a browser writes them, so that they can be compared letter by letter.
+fn cors_origins(env: &Env) -> Result<Vec<HeaderValue>, ConfigError> {
+    let name = "CORS_ORIGINS";
+    let origins = env.optional(name).unwrap_or_default().split(',').map(str::trim).filter(|origin| !origin.is_empty());
+    let checked = origins.map(|origin| {
+        let is_origin = reqwest::Url::parse(origin)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == origin);
+        let wrong = || {
+            ConfigError::new(name, format!("has {origin:?}, which is not an origin such as https://app.example.com"))
+        };
+        HeaderValue::from_str(origin).ok().filter(|_| is_origin).ok_or_else(wrong)
+    });
+    checked.collect()
 }
 
 fn base_path(env: &Env) -> Result<Option<String>, ConfigError> {
@@ -183,6 +203,14 @@ mod tests {
                     ("AWS_ENDPOINT_URL", "https://vpce-1.dynamodb.eu-central-1.vpce.amazonaws.com"),
                 ],
                 "SERVER_TIMING is on, which is for development: it goes with an emulator's AWS_ENDPOINT_URL_DYNAMODB",
+            ),
+            (
+                &[("CORS_ORIGINS", "https://app.example.com,*")],
+                "CORS_ORIGINS has \"*\", which is not an origin such as https://app.example.com",
+            ),
+            (
+                &[("CORS_ORIGINS", "https://app.example.com/")],
+                "CORS_ORIGINS has \"https://app.example.com/\", which is not an origin such as https://app.example.com",
             ),
             (&[("SERVER_TIMING", "1")], "SERVER_TIMING is \"1\"; it must be on or off"),
             (&[("BACKEND_USERS_URL", "users")], "BACKEND_USERS_URL is \"users\", which is not a web address"),

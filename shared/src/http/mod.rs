@@ -7,6 +7,7 @@ pub mod cache;
 pub mod call;
 pub(crate) mod compress;
 pub mod context;
+mod cors;
 pub mod edit;
 pub mod extract;
 pub mod idempotency;

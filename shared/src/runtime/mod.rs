@@ -80,6 +80,7 @@ impl App {
             share: Share::new(config.shared_cache),
             versions: config.versions.clone(),
             limits: config.limits,
+            cors_origins: config.cors_origins.clone(),
             docs_url: config.docs_url.clone(),
         };
         let service = stack.wrap(routes);

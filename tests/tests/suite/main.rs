@@ -6,6 +6,7 @@ mod auth;
 mod backends;
 mod caching;
 mod coding;
+mod cors;
 mod deployed;
 mod errors;
 mod home;

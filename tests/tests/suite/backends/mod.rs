@@ -286,6 +286,27 @@ async fn a_read_is_tried_again_and_a_write_is_not() {
     assert!(write.contains("content-type: application/merge-patch+json\r\n"), "{write}");
 }
 
+/// A service that fails now and then is asked again now and then: the retries have a budget, and beyond it failures show.
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_end_with_their_budget() {
+    const READS: usize = 150;
+    let database = empty_database().await;
+    let service = Misbehaving::start(Manners::Limps).await;
+    let server = server(&database, &service.url(), [("BACKEND_STALE_SECONDS", "0")]).await;
+    let begin = Instant::now();
+    let mut failed = 0;
+    for _ in 0..READS {
+        let answer = server.get(ONE, None).await;
+        failed += usize::from(answer.status != 200);
+    }
+    let retries = service.look().len() - READS;
+    // One for each five reads, and one for each second of the last ten. Of a third that fails half would be retried.
+    let seconds = usize::try_from(begin.elapsed().as_secs()).unwrap();
+    let budget = READS / 5 + 10 + seconds + 1;
+    assert!(retries <= budget, "{retries} retries in {seconds} s");
+    assert!(retries >= 10 && (failed > 0 || budget > READS / 2), "{retries} retries, {failed} failed");
+}
+
 /// What goes along: the request's id and trace, and nothing else of the caller's.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_request_s_id_and_trace_go_along_and_its_token_does_not() {

@@ -25,6 +25,8 @@ pub(crate) enum Manners {
     Good,
     /// The same, but the first request since the last look is reset.
     Stumbles,
+    /// The same, but each third request is reset.
+    Limps,
     /// The same, but writes are reset.
     NoWrites,
     /// Closes the connection with a reset before it says anything.
@@ -97,8 +99,9 @@ impl Misbehaving {
         match manners {
             Manners::Reset => return stream.set_zero_linger(),
             Manners::Stumbles if nth == 1 => return stream.set_zero_linger(),
+            Manners::Limps if nth % 3 == 0 => return stream.set_zero_linger(),
             Manners::NoWrites if is_write => return stream.set_zero_linger(),
-            Manners::Good | Manners::Stumbles | Manners::NoWrites => {
+            Manners::Good | Manners::Stumbles | Manners::Limps | Manners::NoWrites => {
                 let body = good(&target).to_string();
                 stream.write_all(answer("200 OK", &body).as_bytes()).await?;
             }
