@@ -1,28 +1,9 @@
 //! What delta sync costs: capacity units as the store counts them, and whether a delta gets slower with the number of
 //! orders that it is not about.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
+use std::time::Instant;
 
-use aws_sdk_dynamodb::{
-    Client,
-    config::{
-        ConfigBag, Intercept, RuntimeComponents,
-        interceptors::{AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut},
-    },
-    error::BoxError,
-    operation::{
-        get_item::{GetItemInput, GetItemOutput},
-        query::{QueryInput, QueryOutput},
-        transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput},
-    },
-    types::{ConsumedCapacity, ReturnConsumedCapacity},
-};
+use aws_sdk_dynamodb::Client;
 use dev::{app, database::Database, settings, tables};
 use jiff::Timestamp;
 use orders::{Line, Order, Status};
@@ -32,7 +13,11 @@ use shared::{
     values::Money,
 };
 
-use crate::{Failure, stats::median};
+use crate::{
+    Failure,
+    meter::{Meter, Units},
+    stats::median,
+};
 
 /// How many orders a small and a large customer have.
 const SMALL: usize = 100;
@@ -41,80 +26,6 @@ const LARGE: usize = 10_000;
 const CHANGES: usize = 100;
 /// How often each delta is timed.
 const ROUNDS: usize = 200;
-
-/// Counts what requests have consumed.
-#[derive(Clone, Debug, Default)]
-struct Meter(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    read: AtomicU64,
-    written: AtomicU64,
-    transactions: AtomicU64,
-}
-
-/// Read units, write units, transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Units(u64, u64, u64);
-
-impl Meter {
-    /// What was counted since the last call.
-    fn take(&self) -> Units {
-        let Counts { read, written, transactions } = &*self.0;
-        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
-        Units(take(read), take(written), take(transactions))
-    }
-}
-
-/// Strongly consistent reads and transactions consume whole units.
-fn units<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
-    let units: f64 = consumed.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
-    let units = units.round() as u64;
-    units
-}
-
-/// Asks for the capacity in every request, and reads it from every answer: the code that is measured does not change.
-impl Intercept for Meter {
-    fn name(&self) -> &'static str {
-        "Meter"
-    }
-
-    fn modify_before_serialization(
-        &self,
-        context: &mut BeforeSerializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let (input, total) = (context.input_mut(), Some(ReturnConsumedCapacity::Total));
-        if let Some(query) = input.downcast_mut::<QueryInput>() {
-            query.return_consumed_capacity = total;
-        } else if let Some(get) = input.downcast_mut::<GetItemInput>() {
-            get.return_consumed_capacity = total;
-        } else if let Some(transaction) = input.downcast_mut::<TransactWriteItemsInput>() {
-            transaction.return_consumed_capacity = total;
-        }
-        Ok(())
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let Ok(output) = context.output_or_error() else { return Ok(()) };
-        if let Some(query) = output.downcast_ref::<QueryOutput>() {
-            self.0.read.fetch_add(units(&query.consumed_capacity), Ordering::Relaxed);
-        } else if let Some(get) = output.downcast_ref::<GetItemOutput>() {
-            self.0.read.fetch_add(units(&get.consumed_capacity), Ordering::Relaxed);
-        } else if let Some(transaction) = output.downcast_ref::<TransactWriteItemsOutput>() {
-            self.0.written.fetch_add(units(transaction.consumed_capacity()), Ordering::Relaxed);
-            self.0.transactions.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-}
 
 /// A customer with orders, and a phone in step with them.
 struct Customer {
@@ -188,12 +99,14 @@ impl Customer {
             return Err(format!("a delta of {items} items").into());
         }
         let delta = self.meter.take();
-        let rows = MAX_BATCH as u64;
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let rows = MAX_BATCH as f64;
+        let most = |read, written, transactions| Units { read, written, transactions };
         Ok([
-            ("an idle poll", idle, Units(1, 0, 0)),
-            ("a delta of 100 changes", delta, Units(26, 0, 0)),
-            ("a write", write, Units(2, 6, 1)),
-            ("a batch of 49 writes", batch, Units(rows + 1, 4 * rows + 2, 1)),
+            ("an idle poll", idle, most(1.0, 0.0, 0)),
+            ("a delta of 100 changes", delta, most(26.0, 0.0, 0)),
+            ("a write", write, most(2.0, 6.0, 1)),
+            ("a batch of 49 writes", batch, most(rows + 1.0, 4.0 * rows + 2.0, 1)),
         ])
     }
 }
@@ -237,16 +150,16 @@ pub(crate) async fn run() -> Result<(), Failure> {
     let plain = app::on(&database.endpoint())?.aws.dynamodb;
     tables::create(&plain).await?;
     let meter = Meter::default();
-    let client = Client::from_conf(plain.config().to_builder().interceptor(meter.clone()).build());
+    let client = meter.on(&plain);
     let mut small = Customer::with(&database, &client, &meter, SMALL).await?;
     let mut large = Customer::with(&database, &client, &meter, LARGE).await?;
 
     println!("| what | of | read units | write units | transactions |\n| --- | --- | --- | --- | --- |");
     for customer in [&mut small, &mut large] {
         for (what, used, most) in customer.costs().await? {
-            let Units(read, written, transactions) = used;
+            let Units { read, written, transactions } = used;
             println!("| {what} | {} | {read} | {written} | {transactions} |", customer.name);
-            if read > most.0 || written > most.1 || transactions != most.2 {
+            if read > most.read || written > most.written || transactions != most.transactions {
                 return Err(format!("{what} may consume {most:?} and has consumed {used:?}").into());
             }
         }

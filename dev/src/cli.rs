@@ -20,6 +20,9 @@ Usage:
       BACKEND_USERS_URL=http://127.0.0.1:8002 cargo dev
   cargo dev token --user ID [--plan premium]
       Prints a token that is good for a week on this machine.
+  cargo dev renew-epochs --table NAME
+      After a restore: gives each change log of a table on AWS a new epoch, so that
+      phones sync from the start. Takes AWS_REGION and credentials from the environment.
 ";
 
 /// What the command line asks for.
@@ -37,6 +40,11 @@ pub enum Command {
         user: Id,
         /// The claim `plan`.
         plan: Option<String>,
+    },
+    /// New epochs for the logs of a table on AWS.
+    RenewEpochs {
+        /// The table's name.
+        table: String,
     },
     /// The help text.
     Help,
@@ -61,26 +69,34 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
     read(lexopt::Parser::from_args(args)).map_err(|error| error.to_string())
 }
 
+const COMMANDS: [&str; 4] = ["db", "upstream", "token", "renew-epochs"];
+
 fn read(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let mut command: Option<String> = None;
     let mut listen = Listen { host: "127.0.0.1".into(), port: 0, data: None };
-    let (mut port, mut user, mut plan) = (None, None, None);
+    let (mut port, mut user, mut plan, mut table) = (None, None, None, None);
     while let Some(argument) = parser.next()? {
         let name = command.as_deref();
+        let serves = matches!(name, None | Some("db" | "upstream"));
         match argument {
             Long("help") | Short('h') => return Ok(Command::Help),
-            Long("port") if name != Some("token") => port = Some(parser.value()?.parse::<u16>()?),
-            Long("host") if name != Some("token") => listen.host = parser.value()?.string()?,
-            Long("data") if !matches!(name, Some("token" | "upstream")) => listen.data = Some(folder(parser.value()?)?),
+            Long("port") if serves => port = Some(parser.value()?.parse::<u16>()?),
+            Long("host") if serves => listen.host = parser.value()?.string()?,
+            Long("data") if serves && name != Some("upstream") => listen.data = Some(folder(parser.value()?)?),
             Long("user") if name == Some("token") => user = Some(parser.value()?.parse::<Id>()?),
             Long("plan") if name == Some("token") => plan = Some(plan_of(&parser.value()?.string()?)?),
-            Value(word) if name.is_none() && (word == "db" || word == "token" || word == "upstream") => {
+            Long("table") if name == Some("renew-epochs") => table = Some(parser.value()?.string()?),
+            Value(word) if name.is_none() && COMMANDS.iter().any(|known| word == *known) => {
                 command = Some(word.string()?);
             }
             other => return Err(other.unexpected()),
         }
     }
     match command.as_deref() {
+        Some("renew-epochs") => {
+            let table = table.ok_or("renew-epochs needs --table NAME")?;
+            Ok(Command::RenewEpochs { table })
+        }
         Some("token") => {
             let user = user.ok_or("a token needs --user ID")?;
             Ok(Command::Token { user, plan })
@@ -123,6 +139,7 @@ mod tests {
         let premium = Some("premium".to_owned());
         assert_eq!(of("token --user user-1 --plan premium"), Ok(Command::Token { user, plan: premium }));
         assert_eq!(of("token --help"), Ok(Command::Help));
+        assert_eq!(of("renew-epochs --table orders"), Ok(Command::RenewEpochs { table: "orders".into() }));
     }
 
     #[test]
@@ -136,6 +153,9 @@ mod tests {
             "db db",
             "upstream --data d",
             "token",
+            "renew-epochs",
+            "renew-epochs --port 1",
+            "--table t",
             "token --user a/b",
             "--data=",
             "token --user u --plan gold",

@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod cli;
 pub mod database;
 pub mod demo;
+pub mod epoch;
 pub mod runtime_api;
 pub mod secrecy;
 pub mod settings;

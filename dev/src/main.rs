@@ -8,10 +8,15 @@ use dev::{
     cli::{self, Command, HELP, Listen},
     database::Database,
     demo::{self, prepare},
-    settings, token,
+    epoch, settings, token,
     upstream::Upstream,
 };
-use shared::{runtime, telemetry};
+use shared::{
+    backend::aws::Aws,
+    config::{Env, Limits},
+    runtime::{self, Options, Server},
+    telemetry,
+};
 use tokio::net::TcpListener;
 
 /// What the command line, or the machine, got wrong: one sentence, exit code 2.
@@ -28,6 +33,7 @@ async fn main() -> ExitCode {
             println!("{}", token::issue(&user, plan.as_deref()));
             Ok(())
         }
+        Ok(Command::RenewEpochs { table }) => renew_epochs(&table).await,
         Ok(Command::Database(listen)) => database_alone(listen).await,
         Ok(Command::Upstream(listen)) => upstream_alone(listen).await,
         Ok(Command::Serve(listen)) => everything(listen).await,
@@ -54,7 +60,9 @@ async fn everything(listen: Listen) -> Result<(), Mistake> {
     let service = app::service(&app).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     greet(&format!("http://{address}"), &database)?;
-    runtime::serve_tcp(listener, service, runtime::termination()).await.map_err(|error| error.to_string())?;
+    let options = Options::from_env(&app.env).map_err(|error| error.to_string())?.without_delay();
+    let server = Server::new(options, app.config.docs_url.clone());
+    server.serve(listener, service, runtime::termination()).await;
     database.stop().await;
     println!("Stopped.");
     Ok(())
@@ -73,6 +81,17 @@ async fn database_alone(listen: Listen) -> Result<(), Mistake> {
     runtime::termination().await;
     database.stop().await;
     println!("Stopped.");
+    Ok(())
+}
+
+/// The one command for a table that is not of this machine.
+async fn renew_epochs(table: &str) -> Result<(), Mistake> {
+    let env = Env::of_process();
+    let aws = Limits::from_env(&env).and_then(|limits| Aws::from_env(&env, limits));
+    let aws = aws.map_err(|error| error.to_string())?;
+    let renewed = epoch::renew(&aws.dynamodb, table).await;
+    let renewed = renewed.map_err(|error| format!("the epochs of {table} cannot be renewed: {error}; run it again"))?;
+    println!("{renewed} change logs of {table} have a new epoch.");
     Ok(())
 }
 

@@ -186,7 +186,6 @@ async fn batch(
     Results::new::<V2, _, _>(&batch, outcomes, &selection, &state)?.answer::<V2, _, _>(&source, &query).await
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    runtime::server(|app| Ok(router(State::new(app)?)), runtime::termination()).await
+fn main() -> ExitCode {
+    runtime::server(|app| Ok(router(State::new(app)?)))
 }

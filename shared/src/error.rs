@@ -69,6 +69,8 @@ codes! {
     MethodNotAllowed: METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed", None;
     /// `Accept-Encoding` refuses every coding that there is.
     NotAcceptable: NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable", None;
+    /// The request came too slowly.
+    RequestTimeout: REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout", Some(1);
     /// The body's `version` is not the current one; `details` holds the server's copy.
     Conflict: CONFLICT, "CONFLICT", "Conflict", None;
     /// The sync token no longer leads to the present; `details.reason` says why. Sync from the start.
@@ -370,7 +372,7 @@ mod tests {
         for code in Code::ALL {
             let facts = code.facts();
             assert_eq!(facts.retryable, facts.retry_after.is_some(), "{code:?}");
-            let later = facts.status.is_server_error() || *code == Code::RateLimited;
+            let later = facts.status.is_server_error() || matches!(code, Code::RateLimited | Code::RequestTimeout);
             assert_eq!(facts.retryable, later, "{code:?}");
         }
     }

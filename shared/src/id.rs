@@ -2,14 +2,16 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Longest identifier, in bytes.
 const MAX_LEN: usize = 64;
 
 /// An identifier that matches `^[A-Za-z0-9_-]{1,64}$`: safe in a path, a key and a log line.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z0-9_-]{1,64}$"))]
 pub struct Id(String);
 
 /// Why a text is not an [`Id`].

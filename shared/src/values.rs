@@ -1,6 +1,7 @@
 //! Value types that more than one route group stores and shows.
 
 use jiff::{Timestamp, Unit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::slim::Slim;
@@ -12,7 +13,7 @@ pub fn now() -> Timestamp {
 }
 
 /// An amount of money.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Slim)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Money {
     /// In the currency's minor unit: cents, or yen.
@@ -22,7 +23,7 @@ pub struct Money {
 }
 
 /// A postal address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Slim)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an address object")]
 pub struct Address {
     /// Street and number.

@@ -21,6 +21,10 @@ pub struct Case {
     /// What must come back; absent in a new file until the first `UPDATE_GOLDEN=1` run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Response>,
+    /// Settings of the service that differ from those of all other cases. Only cases of the container have them; the word
+    /// `{silent}` in a value stands for the address of a store that never answers, and `{throttling}` for one that refuses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Parts of the answer that differ from run to run: JSON pointers into the body, and `header:<name>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub varies: Vec<String>,
@@ -46,6 +50,17 @@ pub struct Request {
     /// A JSON body; or a text that is sent as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers in their order.
+    pub headers: Vec<(String, String)>,
+    /// Every byte of the body.
+    pub body: Vec<u8>,
 }
 
 /// An answer, without what belongs to one connection.
@@ -127,8 +142,9 @@ pub fn binary(body: &[u8]) -> String {
 const CONNECTION_HEADERS: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
 impl Response {
-    /// Puts an answer together.
-    pub fn new(status: u16, headers: impl IntoIterator<Item = (String, String)>, body: &[u8]) -> Self {
+    /// Reads an answer.
+    pub fn of(answer: Answer) -> Self {
+        let Answer { status, headers, body } = answer;
         let mut joined: BTreeMap<String, String> = BTreeMap::new();
         for (name, value) in headers {
             let name = name.to_lowercase();
@@ -136,22 +152,25 @@ impl Response {
                 joined.entry(name).and_modify(|all| *all = format!("{all}, {value}")).or_insert(value);
             }
         }
-        let body = coding::decoded(joined.get("content-encoding").map(String::as_str), body);
+        let body = coding::decoded(joined.get("content-encoding").map(String::as_str), &body);
         let text = String::from_utf8(body).unwrap_or_else(|error| binary(error.as_bytes()));
         let body = serde_json::from_str(&text).unwrap_or(if text.is_empty() { Value::Null } else { text.into() });
         Self { status, headers: joined, body }
     }
 
-    /// Replaces what varies by a mark, after making sure that it is there.
-    pub fn redact(&mut self, varies: &[String]) {
+    /// Replaces what varies by a mark, and returns what was to be replaced but is not there.
+    pub fn redact(&mut self, varies: &[String]) -> Vec<String> {
+        let mut missing = Vec::new();
         for part in varies {
-            if let Some(name) = part.strip_prefix("header:") {
-                let value = self.headers.get_mut(name).unwrap_or_else(|| panic!("no header {name}"));
-                *value = "(varies)".into();
-            } else {
-                let value = self.body.pointer_mut(part).unwrap_or_else(|| panic!("nothing at {part}"));
-                *value = "(varies)".into();
+            let mark = "(varies)".to_owned();
+            let found = match part.strip_prefix("header:") {
+                Some(name) => self.headers.get_mut(name).map(|value| *value = mark),
+                None => self.body.pointer_mut(part).map(|value| *value = mark.into()),
+            };
+            if found.is_none() {
+                missing.push(part.clone());
             }
         }
+        missing
     }
 }

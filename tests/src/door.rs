@@ -58,14 +58,12 @@ impl Door {
 }
 
 /// Starts a Lambda function on this DynamoDB, with some settings changed.
-pub async fn spawn<const N: usize>(
-    binary: &Path,
-    endpoint: &str,
-    settings: [(&'static str, &str); N],
-) -> LambdaProcess {
-    let local = settings::pairs().chain(SETTINGS).map(|(name, value)| (name, value.to_owned()));
-    let own = std::iter::once(("AWS_ENDPOINT_URL_DYNAMODB", endpoint)).chain(settings);
-    let environment: Vec<_> = local.chain(own.map(|(name, value)| (name, value.to_owned()))).collect();
+pub async fn spawn(binary: &Path, endpoint: &str, settings: impl IntoIterator<Item = (&str, &str)>) -> LambdaProcess {
+    let mut environment: Vec<(String, String)> = Vec::new();
+    let mut add = |(name, value): (&str, &str)| environment.push((name.to_owned(), value.to_owned()));
+    settings::pairs().chain(SETTINGS).for_each(&mut add);
+    add(("AWS_ENDPOINT_URL_DYNAMODB", endpoint));
+    settings.into_iter().for_each(&mut add);
     LambdaProcess::spawn(binary, environment).await.expect("the function starts")
 }
 
@@ -98,7 +96,7 @@ impl Open {
             Entry::Lambda(source, process) => {
                 let result = process.invoke(&source.event(request), INVOCATION_LIMIT).await;
                 let result = result.unwrap_or_else(|error| panic!("{source:?}: {error}\n{}", process.log().join("\n")));
-                source.response(&result.body)
+                Response::of(source.answer(&result.body))
             }
         }
     }

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
-use crate::case::{Request, Response};
+use crate::case::{Answer, Request};
 
 /// A front door that invokes a Lambda function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Source {
     }
 
     /// The answer that this front door makes of a function's result.
-    pub fn response(self, result: &Value) -> Response {
+    pub fn answer(self, result: &Value) -> Answer {
         let status = result["statusCode"].as_u64().and_then(|code| code.try_into().ok()).expect("a status code");
         let single = result["headers"].as_object().cloned().unwrap_or_default();
         let multi = result["multiValueHeaders"].as_object().cloned().unwrap_or_default();
@@ -112,7 +112,7 @@ impl Source {
         } else {
             text.as_bytes().to_vec()
         };
-        Response::new(status, headers, &body)
+        Answer { status, headers, body }
     }
 }
 

@@ -7,9 +7,11 @@
 // A harness speaks to the person who broke a test: a panic with a sentence is its way to fail.
 #![allow(clippy::missing_panics_doc, clippy::expect_used)]
 
+pub mod alarm;
 pub mod case;
 pub mod coding;
 pub mod collector;
+pub mod container;
 pub mod door;
 pub mod emf;
 pub mod emulator;
@@ -17,6 +19,7 @@ pub mod event;
 pub mod golden;
 pub mod logs;
 pub mod server;
+pub mod template;
 
 /// Declares one test for each front door: all cases of this package, sent to its own Lambda binary, and to the TCP server
 /// with its own tables and with a service in their place.

@@ -60,11 +60,20 @@ pub fn look_at(line: &str) {
 
 /// Looks at each line that another process writes, until its end.
 pub fn follow(stream: impl AsyncRead + Send + Unpin + 'static) -> JoinHandle<()> {
+    follow_into(stream, drop)
+}
+
+/// Likewise, and passes the lines on.
+pub fn follow_into(
+    stream: impl AsyncRead + Send + Unpin + 'static,
+    mut reader: impl FnMut(String) + Send + 'static,
+) -> JoinHandle<()> {
     watched().secrets.get_or_insert_default().extend(Secrets::of(settings::pairs()));
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             look_at(&line);
+            reader(line);
         }
     })
 }

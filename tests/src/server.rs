@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use dev::{app, database::Database, demo, settings, tables};
-use shared::{config::Env, runtime};
+use shared::{
+    config::Env,
+    runtime::{Options, Server as TcpServer},
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
-    case::{Request, Response},
+    case::{Answer, Request, Response},
     logs,
 };
 
@@ -69,8 +72,9 @@ impl Server {
         let service = app.service(container::routes(&app).expect("good settings").merge(extra));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
+        let server = TcpServer::new(Options::default(), app.config.docs_url.clone());
         let task = tokio::spawn(async move {
-            runtime::serve_tcp(listener, service, std::future::pending()).await.expect("the server runs");
+            server.serve(listener, service, std::future::pending()).await;
         });
         Self { address, client: plain_client(), task }
     }
@@ -82,7 +86,7 @@ impl Server {
 
     /// Sends a request.
     pub async fn send(&self, request: &Request) -> Response {
-        send(&self.client, self.address, request).await
+        Response::of(send(&self.client, self.address, request).await)
     }
 
     /// `GET` as a user, or as nobody.
@@ -106,15 +110,22 @@ impl Drop for Server {
     }
 }
 
-fn plain_client() -> reqwest::Client {
+/// A client that shows answers as they come, and follows no redirects.
+pub fn plain_client() -> reqwest::Client {
     // The client is built for TLS, although these tests never use it.
     shared::backend::upstream::install_tls_provider();
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client")
 }
 
-async fn send(client: &reqwest::Client, address: SocketAddr, request: &Request) -> Response {
+/// Sends a request to a server.
+pub async fn send(client: &reqwest::Client, address: SocketAddr, request: &Request) -> Answer {
+    send_through(client, &format!("http://{address}"), &address.to_string(), request).await
+}
+
+/// Sends a request to whatever `origin` is the address of, with this `Host`.
+pub async fn send_through(client: &reqwest::Client, origin: &str, host: &str, request: &Request) -> Answer {
     let method = request.method.parse().expect("a legal method");
-    let mut outgoing = client.request(method, format!("http://{address}{}", request.target));
+    let mut outgoing = client.request(method, format!("{origin}{}", request.target)).header("host", host);
     for (name, value) in request.wire_headers() {
         outgoing = outgoing.header(name, value);
     }
@@ -128,5 +139,5 @@ async fn send(client: &reqwest::Client, address: SocketAddr, request: &Request) 
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_str().expect("text").to_owned()))
         .collect();
-    Response::new(status, headers, &answer.bytes().await.expect("a whole body"))
+    Answer { status, headers, body: answer.bytes().await.expect("a whole body").into() }
 }

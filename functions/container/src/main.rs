@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use shared::runtime;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    runtime::server(container::routes, runtime::termination()).await
+fn main() -> ExitCode {
+    runtime::server(container::routes)
 }

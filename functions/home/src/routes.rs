@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use axum::{Router, extract::State as AxumState, response::Response, routing::get};
-use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
 use shared::{
     ApiError,
     config::ConfigError,
@@ -39,20 +42,31 @@ impl State {
     /// Reads the sources of users, orders and products, and `HOME_PART_TIMEOUT_MS` (1500).
     ///
     /// # Errors
-    /// When a source is not set or the time is not a number.
+    /// When a setting of theirs is not set or not valid, or the time is not a number.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
+        let users = users::State::new(app)?;
+        // One source of addresses, so that their secret is fetched once.
+        let images = users.images.clone();
         Ok(Self {
-            users: users::State::new(app)?,
+            users,
             orders: orders::State::for_reading(app)?,
-            products: products::State::for_reading(app)?,
+            products: products::State { images, ..products::State::for_reading(app)? },
             part_limit: app.env.millis("HOME_PART_TIMEOUT_MS", 1500)?,
         })
     }
 }
 
-/// `GET /api/v2/home`.
+/// `GET /api/v2/home`; and `GET /openapi.json`, since this function serves what belongs to no group.
 pub fn router(state: State) -> Router {
-    Router::new().route("/api/v2/home", cache::private(get(show))).with_state(state)
+    Router::new()
+        .route("/api/v2/home", cache::private(get(show)))
+        .route("/openapi.json", cache::public(get(openapi)))
+        .with_state(state)
+}
+
+/// The description of the whole API. `cargo run -p openapi` makes it.
+async fn openapi() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(CONTENT_TYPE, "application/json")], include_str!("../../../docs/openapi.json"))
 }
 
 /// What is left for the parts, so that there is still time to answer with those that are there.
@@ -69,10 +83,13 @@ async fn show(AxumState(state): AxumState<State>, caller: Caller, call: Call) ->
     let (profile, recent, featured) = tokio::join!(
         within(part_limit, async {
             let user = users.users.get(&caller.user, &part).await?;
-            user.ok_or_else(|| ApiError::not_found("There is no profile for this token."))
+            let user = user.ok_or_else(|| ApiError::not_found("There is no profile for this token."))?;
+            Ok((user, users.images.addresses().await?))
         }),
         within(part_limit, orders.orders.recent(&scope, RECENT)),
-        within(part_limit, products.products.featured(FEATURED, &part)),
+        within(part_limit, async {
+            Ok((products.products.featured(FEATURED, &part).await?, products.context().await?))
+        }),
     );
 
     let mut failures = Failures::default();
@@ -80,11 +97,11 @@ async fn show(AxumState(state): AxumState<State>, caller: Caller, call: Call) ->
     let recent = failures.note("recentOrders", recent);
     let featured = failures.note("featuredProducts", featured);
 
-    let profile = profile.as_ref().and_then(|user| V2::view(user, users));
+    let profile = profile.as_ref().and_then(|(user, images)| V2::view(user, images));
     let recent: Option<Vec<_>> =
         recent.as_ref().map(|all| all.iter().filter_map(|order| V2::view(order, orders)).collect());
     let featured: Option<Vec<_>> =
-        featured.as_ref().map(|all| all.iter().filter_map(|product| V2::view(product, products)).collect());
+        featured.as_ref().map(|(all, context)| all.iter().filter_map(|product| V2::view(product, context)).collect());
 
     let (detail, minimal) = (Selection::at(Level::Detail), Selection::at(Level::Minimal));
     let body = Home {

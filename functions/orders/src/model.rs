@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
     ApiError, Id,
@@ -52,7 +53,7 @@ pub struct Line {
 }
 
 /// How far an order has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Received.
@@ -66,12 +67,14 @@ pub enum Status {
 }
 
 /// The part of an order that its owner writes. Prices, names, status and times are the server's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an order object")]
 pub struct OrderDraft {
     /// 1 to 50 products, each once.
+    #[schemars(length(min = 1, max = MAX_LINES))]
     pub items: Vec<DraftLine>,
     /// Up to 500 characters.
+    #[schemars(length(max = MAX_NOTE))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Where to send it.
@@ -80,12 +83,13 @@ pub struct OrderDraft {
 }
 
 /// One product of a draft.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object with productId and quantity")]
 pub struct DraftLine {
     /// The product.
     pub product_id: Id,
     /// 1 to 999.
+    #[schemars(range(min = 1, max = MAX_QUANTITY))]
     pub quantity: u32,
 }
 

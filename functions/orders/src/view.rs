@@ -1,6 +1,7 @@
 //! An order as clients see it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use shared::{
     delta::Record,
     http::{
@@ -17,7 +18,8 @@ use crate::{
 };
 
 /// Version 1: flat money.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct OrderV1<'a> {
     id: &'a str,
     version: u64,
@@ -29,6 +31,7 @@ pub struct OrderV1<'a> {
     #[slim(detail)]
     currency: &'a str,
     #[slim(detail)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     updated_at: Timestamp,
     #[slim(full, nested)]
     items: Vec<LineV1<'a>>,
@@ -37,11 +40,13 @@ pub struct OrderV1<'a> {
     #[slim(full, nested)]
     shipping_address: Option<&'a Address>,
     #[slim(full)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     created_at: Timestamp,
 }
 
 /// A line in version 1.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct LineV1<'a> {
     product_id: &'a str,
     name: &'a str,
@@ -50,7 +55,8 @@ pub struct LineV1<'a> {
 }
 
 /// Version 2: money as objects, and the lines at level detail.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct OrderV2<'a> {
     id: &'a str,
     version: u64,
@@ -62,15 +68,18 @@ pub struct OrderV2<'a> {
     #[slim(detail)]
     note: Option<&'a str>,
     #[slim(detail)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     updated_at: Timestamp,
     #[slim(full, nested)]
     shipping_address: Option<&'a Address>,
     #[slim(full)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     created_at: Timestamp,
 }
 
 /// A line in version 2.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct LineV2<'a> {
     product_id: &'a str,
     quantity: u32,

@@ -8,4 +8,4 @@ mod view;
 pub use model::Product;
 pub use routes::{State, router};
 pub use store::{Products, SCOPE};
-pub use view::{ProductV1, ProductV2};
+pub use view::{Context, ProductV1, ProductV2};

@@ -25,6 +25,7 @@ use shared::{
 use crate::{
     model::Product,
     store::{Products, SCOPE},
+    view::Context,
 };
 
 /// What the routes work with.
@@ -39,7 +40,8 @@ pub struct State {
 }
 
 impl State {
-    /// Reads `BACKEND_PRODUCTS_URL`, or `PRODUCTS_TABLE` with `SYNC_SECRET` or `SYNC_SECRET_ID`; and `IMAGES_URL`.
+    /// Reads `BACKEND_PRODUCTS_URL`, or `PRODUCTS_TABLE` with `SYNC_SECRET` or `SYNC_SECRET_ID`; and `IMAGES_URL` with
+    /// `IMAGES_SECRET` or `IMAGES_SECRET_ID`.
     ///
     /// # Errors
     /// When one of them is not set or not valid.
@@ -54,17 +56,25 @@ impl State {
     /// For another group that only reads products: without sync tokens.
     ///
     /// # Errors
-    /// When there is no catalogue.
+    /// When there is no catalogue, or the secret of images is not valid.
     pub fn for_reading(app: &App) -> Result<Self, ConfigError> {
-        Ok(Self { products: Products::of(app)?, images: Images::from_env(&app.env), sync: None })
+        Ok(Self { products: Products::of(app)?, images: Images::from_env(&app.env, &app.aws.secrets)?, sync: None })
+    }
+
+    /// What views need, as it is now.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the secret of images cannot be read.
+    pub async fn context(&self) -> Result<Context, ApiError> {
+        Ok(Context { images: self.images.addresses().await? })
     }
 
     /// The tag of the answer to what is asked of the catalogue as it is, unless it changed a moment ago, or nobody knows
     /// when it did. Another release may show it differently.
-    async fn tag(&self, asked: &str) -> Result<Option<Tag>, ApiError> {
+    async fn tag(&self, asked: &str, context: &Context) -> Result<Option<Tag>, ApiError> {
         let Some(log) = self.products.log() else { return Ok(None) };
         let state = log.settled_state(SCOPE).await?;
-        Ok(state.map(|state| Tag::of_state(&[&state, asked, &self.images.original(""), env!("CARGO_PKG_VERSION")])))
+        Ok(state.map(|state| Tag::of_state(&[&state, asked, &context.images.today(), env!("CARGO_PKG_VERSION")])))
     }
 }
 
@@ -85,7 +95,7 @@ struct Filter {
 }
 
 /// A page. A client that has it costs one small read, of the catalogue's state.
-async fn list<V: Shape<Record<Product>, State>>(
+async fn list<V: Shape<Record<Product>, Context>>(
     AxumState(state): AxumState<State>,
     call: Call,
     conditions: Conditions,
@@ -100,7 +110,8 @@ async fn list<V: Shape<Record<Product>, State>>(
     let page = page.check()?;
     let selection = query.select::<V, _, _>(Level::Full)?;
     let asked = format!("{}:{}:{page:?}:{category:?}", V::VERSION.as_str(), selection.canonical());
-    let (tag, records) = (state.tag(&asked), state.products.list(category, &page, &call));
+    let context = state.context().await?;
+    let (tag, records) = (state.tag(&asked, &context), state.products.list(category, &page, &call));
     let (tag, records) = if conditions.are_named() {
         let tag = tag.await?;
         if let Some(unmodified) = tag.as_ref().and_then(|tag| conditions.unmodified(tag)) {
@@ -110,14 +121,14 @@ async fn list<V: Shape<Record<Product>, State>>(
     } else {
         tokio::try_join!(tag, records)?
     };
-    let mut response = view::page(&records.views(|record| V::view(record, &state)), &selection)?;
+    let mut response = view::page(&records.views(|record| V::view(record, &context)), &selection)?;
     response.headers_mut().extend(tag.map(|tag| (ETAG, tag.value())));
     call.describe(response.headers_mut());
     Ok(response)
 }
 
 /// What has changed in the catalogue since the client last asked. Only a catalogue of ours keeps account of that.
-async fn delta<V: Shape<Record<Product>, State>>(
+async fn delta<V: Shape<Record<Product>, Context>>(
     AxumState(state): AxumState<State>,
     Query(query): Query<SyncQuery>,
     Query(view): Query<ViewQuery>,
@@ -126,11 +137,12 @@ async fn delta<V: Shape<Record<Product>, State>>(
         ApiError::not_found("This catalogue has no deltas: it comes from another service. Read it in pages.")
     })?;
     let tokens = state.sync.as_ref().ok_or_else(|| ApiError::internal("this process has no sync tokens"))?;
-    let source = Source { log, tokens, scope: SCOPE, view: &view, state: &state };
+    let context = state.context().await?;
+    let source = Source { log, tokens, scope: SCOPE, view: &view, state: &context };
     source.answer::<V>(&query).await
 }
 
-async fn show<V: Shape<Record<Product>, State>>(
+async fn show<V: Shape<Record<Product>, Context>>(
     AxumState(state): AxumState<State>,
     call: Call,
     PathId(id): PathId,
@@ -139,7 +151,7 @@ async fn show<V: Shape<Record<Product>, State>>(
     let unknown = || ApiError::not_found(format!("There is no product {id}."));
     let selection = query.select::<V, _, _>(Level::Full)?;
     let record = state.products.get(&id, &call).await?.ok_or_else(unknown)?;
-    let view = V::view(&record, &state).ok_or_else(unknown)?;
+    let view = V::view(&record, &state.context().await?).ok_or_else(unknown)?;
     let mut response = view::one(&view, &selection)?;
     response.headers_mut().insert(ETAG, etag(record.version));
     call.describe(response.headers_mut());

@@ -1,21 +1,30 @@
 //! A product as clients see it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use shared::{
     delta::Record,
     http::{
         context::{V1, V2},
         view::Shape,
     },
-    image::ImageView,
+    image::{Addresses, ImageView},
     slim::Slim,
     values::Money,
 };
 
-use crate::{State, model::Product};
+use crate::model::Product;
+
+/// What a view needs besides what is stored.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Addresses of photos.
+    pub images: Addresses,
+}
 
 /// Version 1: flat price, images as addresses.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct ProductV1<'a> {
     id: &'a str,
     name: &'a str,
@@ -39,11 +48,13 @@ pub struct ProductV1<'a> {
     #[slim(full)]
     tags: &'a [String],
     #[slim(full)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     updated_at: Timestamp,
 }
 
 /// Version 2: money as an object, the image in sizes, and the version for sync.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct ProductV2<'a> {
     id: &'a str,
     name: &'a str,
@@ -72,21 +83,23 @@ pub struct ProductV2<'a> {
     #[slim(full)]
     tags: &'a [String],
     #[slim(full)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     created_at: Timestamp,
     #[slim(full)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     updated_at: Timestamp,
 }
 
-impl Shape<Record<Product>, State> for V1 {
+impl Shape<Record<Product>, Context> for V1 {
     type View<'a> = ProductV1<'a>;
 
-    fn view<'a>(record: &'a Record<Product>, state: &State) -> Option<ProductV1<'a>> {
+    fn view<'a>(record: &'a Record<Product>, context: &Context) -> Option<ProductV1<'a>> {
         let product = record.value.as_ref()?;
         Some(ProductV1 {
             id: record.id.as_str(),
             name: &product.name,
-            thumbnail: state.images.thumbnail(&product.image),
-            full_image: state.images.original(&product.image),
+            thumbnail: context.images.thumbnail(&product.image),
+            full_image: context.images.original(&product.image),
             price: product.price.amount,
             currency: &product.price.currency,
             category: &product.category,
@@ -100,15 +113,15 @@ impl Shape<Record<Product>, State> for V1 {
     }
 }
 
-impl Shape<Record<Product>, State> for V2 {
+impl Shape<Record<Product>, Context> for V2 {
     type View<'a> = ProductV2<'a>;
 
-    fn view<'a>(record: &'a Record<Product>, state: &State) -> Option<ProductV2<'a>> {
+    fn view<'a>(record: &'a Record<Product>, context: &Context) -> Option<ProductV2<'a>> {
         let product = record.value.as_ref()?;
         Some(ProductV2 {
             id: record.id.as_str(),
             name: &product.name,
-            image: state.images.view(&product.image, product.placeholder.as_deref()),
+            image: context.images.view(&product.image, product.placeholder.as_deref()),
             version: record.version,
             price: &product.price,
             category: &product.category,
@@ -123,5 +136,9 @@ impl Shape<Record<Product>, State> for V2 {
             created_at: product.created_at,
             updated_at: product.updated_at,
         })
+    }
+
+    fn edition(context: &Context) -> String {
+        context.images.edition()
     }
 }

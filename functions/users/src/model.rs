@@ -1,6 +1,7 @@
 //! A user as the store has it: everything that any client ever needed.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{ApiError, Id, slim::Slim, values::Address};
 
@@ -40,7 +41,7 @@ pub struct User {
 }
 
 /// What a user may set about the app and its messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Slim)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object of settings")]
 pub struct Preferences {
     /// BCP 47, for example `en` or `pt-BR`.
@@ -54,20 +55,23 @@ pub struct Preferences {
 }
 
 /// Times of a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Slim)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Slim)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// Last login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub last_login_at: Option<Timestamp>,
     /// Sign-up.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,
     /// Last change.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub updated_at: Timestamp,
 }
 
 /// The part of a record that its owner may change. Nothing else of a request ever reaches the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub struct Editable {
     /// Given name, 1 to 100 characters.

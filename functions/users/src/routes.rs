@@ -15,7 +15,7 @@ use shared::{
         precondition::{Preconditions, ServerCopy, etag},
         view::{self, Shape, ViewQuery},
     },
-    image::Images,
+    image::{Addresses, Images},
     runtime::App,
     slim::{Level, Selection},
 };
@@ -35,12 +35,12 @@ pub struct State {
 }
 
 impl State {
-    /// Reads `BACKEND_USERS_URL` or `USERS_TABLE`, and `IMAGES_URL`.
+    /// Reads `BACKEND_USERS_URL` or `USERS_TABLE`, and `IMAGES_URL` with `IMAGES_SECRET` or `IMAGES_SECRET_ID`.
     ///
     /// # Errors
-    /// When there are no users.
+    /// When there are no users, or the secret is not valid.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        Ok(Self { users: Users::of(app)?, images: Images::from_env(&app.env) })
+        Ok(Self { users: Users::of(app)?, images: Images::from_env(&app.env, &app.aws.secrets)? })
     }
 }
 
@@ -54,7 +54,7 @@ pub fn router(state: State) -> Router {
 }
 
 /// Somebody else's record comes at level minimal; asking for more of it is forbidden.
-async fn show<V: Shape<User, State>>(
+async fn show<V: Shape<User, Addresses>>(
     AxumState(state): AxumState<State>,
     caller: Caller,
     call: Call,
@@ -64,7 +64,7 @@ async fn show<V: Shape<User, State>>(
     let ceiling = if id == caller.user { Level::Full } else { Level::Minimal };
     let selection = query.select::<V, _, _>(ceiling)?;
     let user = state.users.get(&id, &call).await?.ok_or_else(|| unknown(&id))?;
-    let mut response = respond::<V>(&state, &user, &selection)?;
+    let mut response = respond::<V>(&state.images.addresses().await?, &user, &selection)?;
     call.describe(response.headers_mut());
     Ok(response)
 }
@@ -79,8 +79,12 @@ async fn show_me(
     show::<V2>(state, caller, call, own, query).await
 }
 
-fn respond<V: Shape<User, State>>(state: &State, user: &User, selection: &Selection) -> Result<Response, ApiError> {
-    let mut response = view::one(&V::view(user, state), selection)?;
+fn respond<V: Shape<User, Addresses>>(
+    images: &Addresses,
+    user: &User,
+    selection: &Selection,
+) -> Result<Response, ApiError> {
+    let mut response = view::one(&V::view(user, images), selection)?;
     response.headers_mut().insert(ETAG, etag(user.version));
     Ok(response)
 }
@@ -94,11 +98,12 @@ async fn edit_me(
     Query(query): Query<ViewQuery>,
     MergePatch(patch): MergePatch,
 ) -> Result<Response, ApiError> {
-    let selection = query.select_after_write::<V2, User, State>()?;
+    let selection = query.select_after_write::<V2, User, Addresses>()?;
     let call = call.current();
     let edit = Edit::of(patch, Some(&caller.user))?;
     let expected = preconditions.require(edit.version)?;
-    let shown = |user: &User| view::value(&V2::view(user, &state), &selection);
+    let images = state.images.addresses().await?;
+    let shown = |user: &User| view::value(&V2::view(user, &images), &selection);
 
     for _ in 0..ATTEMPTS {
         let user = state.users.get(&caller.user, &call).await?.ok_or_else(|| unknown(&caller.user))?;
@@ -113,7 +118,7 @@ async fn edit_me(
         let stored =
             if unchanged { Some(user) } else { state.users.update(&caller.user, user.version, &edited, &call).await? };
         if let Some(user) = stored {
-            return respond::<V2>(&state, &user, &selection);
+            return respond::<V2>(&images, &user, &selection);
         }
     }
     Err(ApiError::unavailable("the record kept changing"))

@@ -1,22 +1,21 @@
 //! A user as clients see it.
 
+use schemars::JsonSchema;
 use shared::{
     http::{
         context::{V1, V2},
         view::Shape,
     },
-    image::ImageView,
+    image::{Addresses, ImageView},
     slim::Slim,
     values::Address,
 };
 
-use crate::{
-    State,
-    model::{Metadata, Preferences, User},
-};
+use crate::model::{Metadata, Preferences, User};
 
 /// Version 1: the avatar is an address.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct UserV1<'a> {
     id: &'a str,
     name: String,
@@ -39,7 +38,8 @@ pub struct UserV1<'a> {
 }
 
 /// Version 2: the avatar comes in sizes, names come apart as well, and the version is there for the next write.
-#[derive(Debug, Slim)]
+#[derive(Debug, JsonSchema, Slim)]
+#[schemars(rename_all = "camelCase")]
 pub struct UserV2<'a> {
     id: &'a str,
     name: String,
@@ -67,15 +67,15 @@ pub struct UserV2<'a> {
     metadata: &'a Metadata,
 }
 
-impl Shape<User, State> for V1 {
+impl Shape<User, Addresses> for V1 {
     type View<'a> = UserV1<'a>;
 
-    fn view<'a>(user: &'a User, state: &State) -> Option<UserV1<'a>> {
+    fn view<'a>(user: &'a User, images: &Addresses) -> Option<UserV1<'a>> {
         Some(UserV1 {
             id: user.id.as_str(),
             name: user.name(),
             email: &user.email,
-            avatar: user.avatar.as_deref().map(|key| state.images.original(key)),
+            avatar: user.avatar.as_deref().map(|key| images.original(key)),
             username: &user.username,
             phone_number: user.phone_number.as_deref(),
             date_of_birth: user.date_of_birth.as_deref(),
@@ -86,15 +86,15 @@ impl Shape<User, State> for V1 {
     }
 }
 
-impl Shape<User, State> for V2 {
+impl Shape<User, Addresses> for V2 {
     type View<'a> = UserV2<'a>;
 
-    fn view<'a>(user: &'a User, state: &State) -> Option<UserV2<'a>> {
+    fn view<'a>(user: &'a User, images: &Addresses) -> Option<UserV2<'a>> {
         Some(UserV2 {
             id: user.id.as_str(),
             name: user.name(),
             email: &user.email,
-            avatar: user.avatar.as_deref().map(|key| state.images.view(key, None)),
+            avatar: user.avatar.as_deref().map(|key| images.view(key, None)),
             version: user.version,
             username: &user.username,
             first_name: &user.first_name,
@@ -110,37 +110,24 @@ impl Shape<User, State> for V2 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::Value;
-    use shared::{
-        backend::aws::Aws,
-        config::Limits,
-        image::Images,
-        slim::{Level, Selection, Slimmed},
-    };
+    use shared::slim::{Level, Selection, Slimmed};
 
     use super::*;
-    use crate::Users;
-
-    const SECOND: Duration = Duration::from_secs(1);
 
     /// The user that the project's predecessor shows as its verbose backend answer.
     const VERBOSE: &str = include_str!("../tests/verbose-user.json");
 
-    /// The routes' state; the store behind it is never asked.
-    fn state() -> State {
-        let limits = Limits { request: SECOND, deadline_margin: SECOND, store: SECOND, store_attempt: SECOND };
-        let aws = Aws::local("http://127.0.0.1:1", limits).expect("local clients");
-        State { users: Users::in_table(aws.dynamodb, "users"), images: Images::new("/images") }
+    fn images() -> Addresses {
+        Addresses::unsigned("/images")
     }
 
     fn sizes(level: Level) -> (usize, usize, usize) {
         let verbose: Value = serde_json::from_str(VERBOSE).expect("JSON");
         let user: User = serde_json::from_value(verbose.clone()).expect("the stored record has this shape");
-        let (state, selection) = (state(), Selection::at(level));
-        let v1 = serde_json::to_string(&Slimmed::new(&V1::view(&user, &state), &selection)).expect("JSON");
-        let v2 = serde_json::to_string(&Slimmed::new(&V2::view(&user, &state), &selection)).expect("JSON");
+        let (images, selection) = (images(), Selection::at(level));
+        let v1 = serde_json::to_string(&Slimmed::new(&V1::view(&user, &images), &selection)).expect("JSON");
+        let v2 = serde_json::to_string(&Slimmed::new(&V2::view(&user, &images), &selection)).expect("JSON");
         (verbose.to_string().len(), v1.len(), v2.len())
     }
 
@@ -156,7 +143,7 @@ mod tests {
     fn full_loses_nothing_that_the_owner_may_see() {
         let user: User = serde_json::from_str(VERBOSE).expect("JSON");
         let full = Selection::at(Level::Full);
-        let shown = serde_json::to_value(Slimmed::new(&V2::view(&user, &state()), &full)).expect("JSON");
+        let shown = serde_json::to_value(Slimmed::new(&V2::view(&user, &images()), &full)).expect("JSON");
         let verbose: Value = serde_json::from_str(VERBOSE).expect("JSON");
         for (field, value) in verbose.as_object().expect("an object") {
             assert_eq!(&shown[field], value, "{field}");

@@ -24,7 +24,7 @@ fn me() -> Request {
 
 async fn ask(process: &LambdaProcess, limit: Duration) -> Response {
     let answer = process.invoke(&Source::ApigwV2.event(&me()), limit).await.expect("an answer");
-    Source::ApigwV2.response(&answer.body)
+    Response::of(Source::ApigwV2.answer(&answer.body))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,14 +68,14 @@ async fn an_event_of_another_kind_fails_alone() {
     };
     for strange_host in ["xn--a", "256.256.256.256", "a:99999", "[::1", ""] {
         let answer = process.invoke(&host(strange_host), LIMIT).await.expect("an answer");
-        assert_eq!(Source::Alb.response(&answer.body).status, 200, "{strange_host}: nothing depends on the host");
+        assert_eq!(Source::Alb.answer(&answer.body).status, 200, "{strange_host}: nothing depends on the host");
     }
     // What cannot be made into a request at all is still answered in the error model.
     let mut long = Source::ApigwV1.event(&me());
     long["path"] = format!("/{}", "x".repeat(70_000)).into();
     for (source, event) in [(Source::ApigwV2, bad_base64.clone()), (Source::ApigwV1, long)] {
         let answer = process.invoke(&event, LIMIT).await.expect("an answer");
-        let answer = source.response(&answer.body);
+        let answer = Response::of(source.answer(&answer.body));
         assert_eq!((answer.status, &answer.body["code"]), (400, &json!("VALIDATION_ERROR")));
     }
     let strange = [

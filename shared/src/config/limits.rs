@@ -36,7 +36,11 @@ pub struct RateLimit {
 }
 
 impl Limits {
-    pub(super) fn from_env(env: &Env) -> Result<Self, ConfigError> {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// When a time is not a whole number of milliseconds, or cannot be kept.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let limits = Self {
             request: env.millis("REQUEST_TIMEOUT_MS", 8000)?,
             deadline_margin: env.millis("DEADLINE_MARGIN_MS", 250)?,

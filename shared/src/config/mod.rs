@@ -6,7 +6,7 @@ mod jwt;
 mod limits;
 mod secret;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub cors_origins: Vec<HeaderValue>,
     /// `API_VERSIONS`: the end of versions.
     pub versions: Versions,
+    /// `SHARED_CACHE_MS` (0): how long an answer that anybody may share is given again without being made again.
+    pub shared_cache: Duration,
     /// `DOCS_URL`: base of the links in error bodies, without a trailing slash.
     pub docs_url: Arc<str>,
     /// `BASE_PATH`: a custom domain's base-path mapping that API Gateway leaves in the path, for example `/mobile`.
@@ -69,6 +71,7 @@ impl Config {
             server_timing: server_timing(env)?,
             cors_origins: cors_origins(env)?,
             versions: Versions::from_env(env, &docs_url)?,
+            shared_cache: Duration::from_millis(env.parsed("SHARED_CACHE_MS", 0)?),
             limits,
             docs_url,
             base_path: base_path(env)?,

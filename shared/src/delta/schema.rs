@@ -23,7 +23,8 @@ use crate::{
 /// A DynamoDB item.
 pub type Item = HashMap<String, AttributeValue>;
 
-pub(super) const HEAD: &str = "C#HEAD";
+/// The sort key of the item that holds a log's last seq and its epoch.
+pub const HEAD: &str = "C#HEAD";
 /// Below every row, and above: '$' follows '#'.
 pub(super) const FIRST_ROW: &str = "O#";
 pub(super) const LAST_ROW: &str = "O$";

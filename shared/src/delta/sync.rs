@@ -61,7 +61,7 @@ pub enum Reason {
     Expired,
     /// The position is in another log than the present one, after a restore for example.
     Unknown,
-    /// The client asks for other levels, fields or filters than before.
+    /// The client asks for another level or other fields than before, or would see other addresses of images.
     ScopeChanged,
 }
 
@@ -71,7 +71,7 @@ impl Reason {
             Self::Expired => ("expired", "The changes since this sync token are no longer kept."),
             Self::Unknown => ("unknown", "This sync token belongs to another state of the data."),
             Self::ScopeChanged => {
-                ("scopeChanged", "This sync token belongs to another level, other fields or filters.")
+                ("scopeChanged", "This sync token belongs to another level, other fields or other addresses of images.")
             }
         };
         ApiError::new(Code::SyncTokenExpired, format!("{message} Sync from the start: leave since out."))

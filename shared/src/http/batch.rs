@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -21,13 +22,14 @@ use crate::{
 pub const BATCH_BODY_LIMIT: usize = 1024 * 1024;
 
 /// The body: `{"atomic":false,"mutations":[{"mutationId","op","id","version","data"}],"since"?}`.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a batch object")]
 pub struct Batch {
     /// Whether all mutations are applied or none.
     #[serde(default)]
     pub atomic: bool,
     /// The writes, in the order in which they happen.
+    #[schemars(length(max = MAX_BATCH))]
     pub mutations: Vec<BatchMutation>,
     /// A sync token; the answer then has the delta that follows it, and that holds what the batch has written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +37,7 @@ pub struct Batch {
 }
 
 /// One write.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mutation object")]
 pub struct BatchMutation {
     /// The client's id for this write. One that comes again with the same content is not applied again.
@@ -54,7 +56,7 @@ pub struct BatchMutation {
 }
 
 /// What a mutation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
     /// Creates or replaces.

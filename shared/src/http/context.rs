@@ -27,6 +27,15 @@ pub struct InvocationId(pub String);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;
 
+/// Marks a request that comes on top of what this instance can do. A runtime adapter puts it into the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overloaded;
+
+/// Why a body was not read to its end: the client has paused for too long. A runtime adapter lets the body fail with it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the client paused for too long")]
+pub(crate) struct SlowBody;
+
 /// When the answer must be there: the platform's deadline or the service's own, whichever comes first.
 ///
 /// As an extractor, for handlers that divide their time.

@@ -11,7 +11,7 @@ use http_body_util::LengthLimitError;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::json;
+use super::{context::SlowBody, json};
 use crate::{
     Id,
     error::{ApiError, Code},
@@ -123,6 +123,9 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiE
         if is_too_large(&rejection) {
             return ApiError::new(Code::PayloadTooLarge, "The body is larger than this route takes.");
         }
+        if caused_by::<SlowBody>(&rejection) {
+            return ApiError::new(Code::RequestTimeout, "The body came too slowly.");
+        }
         // The connection broke, the body was cut, or it does not unpack: nothing was read, nothing was done.
         ApiError::validation("body", "did not arrive whole").with_source(rejection)
     })
@@ -130,9 +133,13 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiE
 
 /// Whether the body is over the route's limit, or over the one that applies before it is unpacked.
 fn is_too_large(rejection: &BytesRejection) -> bool {
-    let BytesRejection::FailedToBufferBody(failure) = rejection else { return false };
-    let mut causes = std::iter::successors(failure.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
-    failure.status() == StatusCode::PAYLOAD_TOO_LARGE || causes.any(<dyn Error>::is::<LengthLimitError>)
+    rejection.status() == StatusCode::PAYLOAD_TOO_LARGE || caused_by::<LengthLimitError>(rejection)
+}
+
+/// Whether an error of this type is behind it.
+fn caused_by<E: Error + 'static>(rejection: &BytesRejection) -> bool {
+    let mut causes = std::iter::successors(rejection.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
+    causes.any(<dyn Error>::is::<E>)
 }
 
 /// The media type without parameters, in lower case; empty when there is none.

@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderMap, Method};
 
-use super::context::{ApiVersion, ColdStart, RequestContext, XrayTrace};
+use super::context::{ApiVersion, ColdStart, Overloaded, RequestContext, XrayTrace};
 use crate::{error::ApiError, telemetry::metrics::Served};
 
 /// Bytes that the whole view of an answer would have, at level full.
@@ -31,6 +31,7 @@ struct Asked {
     xray: Option<String>,
     app: Option<String>,
     cold_start: bool,
+    overloaded: bool,
 }
 
 impl Asked {
@@ -45,6 +46,7 @@ impl Asked {
             xray: extensions.get().map(|XrayTrace(id)| id.clone()).or_else(|| header("x-amzn-trace-id")),
             app: header("x-app-version"),
             cold_start: extensions.get::<ColdStart>().is_some(),
+            overloaded: extensions.get::<Overloaded>().is_some(),
         }
     }
 }
@@ -76,7 +78,10 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
         cold_start: asked.cold_start,
     };
     served.record();
-    log(&asked, &served, extensions.get());
+    // What is refused for want of time must not take any; it is counted.
+    if !asked.overloaded {
+        log(&asked, &served, extensions.get());
+    }
     response
 }
 

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use http::{
-    HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
         STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -24,12 +24,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     address::{self, Locator},
     auth::{Auth, Identity},
-    cache,
-    compress::{self, Uncoded},
-    context::{Deadline, Ends, RequestContext, ResponseLimit, Unreadable},
+    cache, compress,
+    context::{Deadline, Ends, Overloaded, RequestContext, ResponseLimit, Unreadable},
     cors,
     limit::{self, Limiter},
     record,
+    share::{self, Share},
     versions::{self, Versions},
 };
 use crate::{
@@ -56,6 +56,8 @@ pub struct Stack {
     pub locator: Locator,
     /// Counts requests.
     pub limiter: Limiter,
+    /// Keeps answers that may be shared.
+    pub share: Share,
     /// The end of versions.
     pub versions: Versions,
     /// Time limits.
@@ -73,19 +75,21 @@ impl Stack {
     ///
     /// 1. `identify`: everything below logs and answers with the request's id.
     /// 2. `record`: one line of the log and one record of the metrics; outside all that can change status or size.
-    /// 3. `common_headers`: on every answer, errors included.
-    /// 4. `cors`, where origins are named: a page may read errors too.
+    /// 3. `common_headers`, and CORS where origins are named: on every answer, errors included.
+    /// 4. `share`: gives coded answers again; outside all that makes them, inside all that is told of each request.
     /// 5. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
     /// 6. `render_errors`: the only place that gives an error its body; outside all that can fail.
     /// 7. `announce`: the end of a version is said on errors too, and refuses before any work is done.
     /// 8. panic: becomes an error like any other; inside 6 so that it gets a body.
     /// 9. `revalidate`: needs the representation before it is coded, and may refuse.
     /// 10. `refuse_oversized`: an answer that the front door would turn into a 502 of its own.
-    /// 11. `refuse_unfit`: what is too large or malformed, before any work is done for the request.
+    /// 11. `refuse_unfit`: what is too large, malformed or too much, before any work is done for the request.
     /// 12. `deadline`: bounds all that waits for something.
     /// 13. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
     /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
     /// 15. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
+    ///
+    /// `/health` has 1, 3, 6 and 11 alone: it is asked all the time, and nobody wants to read or pay for that.
     pub fn wrap(self, routes: Router) -> Router {
         let [br, zstd, gzip] = compress::layers();
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
@@ -94,12 +98,13 @@ impl Stack {
             .layer(from_fn(record::record))
             .layer(from_fn(common_headers))
             .option_layer(cors::layer(&self.cors_origins))
+            .layer(from_fn_with_state(self.share, share::share))
             .layer(from_fn(compress::negotiate))
             .layer(gzip)
             .layer(zstd)
             .layer(br)
             .layer(from_fn(compress::tell))
-            .layer(from_fn_with_state(self.docs_url, render_errors))
+            .layer(from_fn_with_state(Arc::clone(&self.docs_url), render_errors))
             .layer(from_fn_with_state(self.versions, versions::announce))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn(cache::revalidate))
@@ -112,19 +117,23 @@ impl Stack {
             .layer(from_fn(compress::limit_encoded))
             .layer(compress::unpack())
             .layer(DefaultBodyLimit::max(BODY_LIMIT));
+        let few_layers = ServiceBuilder::new()
+            .layer(from_fn(identify))
+            .layer(from_fn(common_headers))
+            .layer(from_fn_with_state(self.docs_url, render_errors))
+            .layer(from_fn(refuse_unfit));
+        let health = Router::new().route("/health", get(health)).method_not_allowed_fallback(method_not_allowed);
         Router::new()
-            .route("/health", get(health))
             .merge(routes)
             .fallback(unknown_route)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(layers)
+            .merge(health.layer(few_layers))
     }
 }
 
 async fn health() -> Response {
-    let mut response = axum::Json(json!({ "status": "ok" })).into_response();
-    response.extensions_mut().insert(Uncoded);
-    response
+    axum::Json(json!({ "status": "ok" })).into_response()
 }
 
 async fn unknown_route() -> ApiError {
@@ -147,7 +156,12 @@ async fn identify(mut request: Request, next: Next) -> Response {
 async fn common_headers(request: Request, next: Next) -> Response {
     let context = request.extensions().get::<RequestContext>().cloned();
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    set_common_headers(response.headers_mut(), context.as_ref());
+    response
+}
+
+/// What every answer has.
+pub(crate) fn set_common_headers(headers: &mut HeaderMap, context: Option<&RequestContext>) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
     let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -158,7 +172,6 @@ async fn common_headers(request: Request, next: Next) -> Response {
     if let Some(id) = context.and_then(|context| HeaderValue::from_str(context.request_id()).ok()) {
         headers.insert(X_REQUEST_ID, id);
     }
-    response
 }
 
 async fn render_errors(State(docs_url): State<Arc<str>>, request: Request, next: Next) -> Response {
@@ -193,6 +206,9 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
 }
 
 async fn refuse_unfit(request: Request, next: Next) -> Result<Response, ApiError> {
+    if request.extensions().get::<Overloaded>().is_some() {
+        return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
+    }
     if request.extensions().get::<Unreadable>().is_some() {
         return Err(ApiError::new(
             Code::ValidationError,

@@ -95,7 +95,7 @@ impl<E: Entity, S> Source<'_, E, S> {
             None => None,
             Some(token) => Some(self.tokens.open(self.scope, token).await?),
         };
-        let view = view_hash(&format!("{}:{}", V::VERSION.as_str(), selection.canonical()));
+        let view = view_hash(&format!("{}:{}{}", V::VERSION.as_str(), selection.canonical(), V::edition(self.state)));
         let page = self.log.changes(self.scope, &SyncRequest { since, limit, view }).await?;
         let items = page.items.iter().map(|record| item::<V, E, S>(record, &selection, self.state));
         Ok(DeltaPage {

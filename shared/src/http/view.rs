@@ -33,6 +33,11 @@ pub trait Shape<T: 'static, S>: Version {
 
     /// The view of a stored thing; `None` when there is nothing to show, as with a deleted row.
     fn view<'a>(stored: &'a T, state: &S) -> Option<Self::View<'a>>;
+
+    /// What the view depends on besides what is stored. When it changes, whoever keeps a copy needs all of it anew.
+    fn edition(_state: &S) -> String {
+        String::new()
+    }
 }
 
 impl ViewQuery {

@@ -1,20 +1,26 @@
 //! From a router to a running service: as a Lambda function or as a TCP server.
 
 mod lambda;
-mod tcp;
+mod server;
 
-use std::{error::Error, future::Future, process::ExitCode};
+use std::{error::Error, future::pending, net::Ipv4Addr, process::ExitCode};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Router, middleware::from_fn};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 
 pub use lambda::serve as serve_lambda;
-pub use tcp::{serve as serve_tcp, termination};
+pub use server::{Options, Server};
 
 use crate::{
     backend::{aws::Aws, upstream::Upstreams},
     config::{Config, ConfigError, Env},
-    http::{address::Locator, auth::Auth, limit::Limiter, stack::Stack},
+    error::ApiError,
+    http::{address::Locator, auth::Auth, limit::Limiter, share::Share, stack::Stack},
     telemetry::{
         self,
         metrics::{self, Embedded},
@@ -71,6 +77,7 @@ impl App {
             auth: auth.clone(),
             locator: Locator::new(&config.proxies, &aws.secrets),
             limiter: Limiter::new(&aws.dynamodb, &config.rate_limit),
+            share: Share::new(config.shared_cache),
             versions: config.versions.clone(),
             limits: config.limits,
             cors_origins: config.cors_origins.clone(),
@@ -80,6 +87,16 @@ impl App {
         // Outermost, and not there at all where nobody wants them.
         let service = if config.server_timing { service.layer(from_fn(timing::measure)) } else { service };
         spans.around(service)
+    }
+
+    /// Whether the store answers: the read of one item, which need not be there.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`.
+    pub(crate) async fn ask_store(&self) -> Result<(), ApiError> {
+        let key = AttributeValue::S("readiness".to_owned());
+        let item = self.aws.dynamodb.get_item().table_name(&self.config.rate_limit.table).key("pk", key);
+        item.send().await.map(drop).map_err(|error| ApiError::unavailable(error.into_service_error()))
     }
 }
 
@@ -95,23 +112,61 @@ pub async fn lambda(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) ->
     exit(run.await)
 }
 
-/// The main of a server: builds the app, then serves connections on `PORT` (8080), metrics included, until `shutdown` resolves.
+/// The main of a server: builds the app, then serves connections on `PORT` (8080) until SIGTERM or SIGINT, and metrics on
+/// `METRICS_PORT` (9090). With the argument `--healthcheck` it asks the server that runs beside it whether it lives.
 ///
 /// A wrong setting, or a port that cannot be listened on, is one sentence on standard error and a failed exit.
-pub async fn server(
-    routes: impl FnOnce(&App) -> Result<Router, ConfigError>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> ExitCode {
-    let run = async {
+pub fn server(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    exit(match &arguments[..] {
+        [] => run_server(routes),
+        [flag] if flag == "--healthcheck" => server::healthcheck(&Env::of_process()),
+        [other, ..] => Err(format!("{} is unknown: the only argument is --healthcheck", other.display()).into()),
+    })
+}
+
+fn run_server(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let options = Options::from_env(&Env::of_process())?;
+    let runtime = Builder::new_multi_thread().worker_threads(options.workers).enable_all().build()?;
+    runtime.block_on(async {
+        // From the first moment on: a task may be stopped while it starts.
+        let terminated = termination();
         let app = App::from_process().await?;
-        let routes = routes(&app)?.merge(metrics::prometheus()?);
-        let port: u16 = app.env.parsed("PORT", 8080)?;
-        let listener = TcpListener::bind(("0.0.0.0", port)).await;
-        let listener = listener.map_err(|why| ConfigError::new("PORT", format!("is {port}: {why}")))?;
-        let served = app.spans.send_while(serve_tcp(listener, app.service(routes), shutdown)).await;
-        Ok(served?)
-    };
-    exit(run.await)
+        let metrics = metrics::prometheus()?;
+        let server = Server::new(options, app.config.docs_url.clone());
+        let service = app.service(routes(&app)?.merge(server.readiness(&app)));
+        let listener = listen(&app.env, "PORT", 8080).await?;
+        let metrics_listener = listen(&app.env, "METRICS_PORT", 9090).await?;
+        // Until the process ends: the last requests are counted too.
+        let beside = Server::new(options, app.config.docs_url.clone());
+        tokio::spawn(async move { beside.serve(metrics_listener, metrics, pending()).await });
+        app.spans.send_while(server.serve(listener, service, terminated)).await;
+        Ok(())
+    })
+}
+
+async fn listen(env: &Env, name: &str, default: u16) -> Result<TcpListener, ConfigError> {
+    let port: u16 = env.parsed(name, default)?;
+    let failed = |why| ConfigError::new(name, format!("is {port}: {why}"));
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(failed)?;
+    // With 0 the system has chosen one.
+    tracing::info!(setting = name, address = %listener.local_addr().map_err(failed)?, "listening");
+    Ok(listener)
+}
+
+/// Resolves on SIGTERM, which a container gets, or SIGINT, which Ctrl-C sends. Listens to them from this call on.
+///
+/// # Panics
+/// When the process may not handle signals at all.
+pub fn termination() -> impl Future<Output = ()> + Send {
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be handled");
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be handled");
+    async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
 }
 
 fn exit(result: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {

@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_cloudwatch_embedded::Collector;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -33,6 +33,11 @@ const COLD_STARTS: &str = "ColdStarts";
 const BACKEND_RETRIES: &str = "BackendRetries";
 const BACKEND_STALE: &str = "BackendStale";
 const BACKEND_LEFT_ALONE: &str = "BackendLeftAlone";
+const SHED: &str = "RequestsShed";
+const CONNECTIONS: &str = "Connections";
+/// Of all requests together, without dimensions: what alarms are on, since an alarm cannot sum up what it does not know.
+const SERVICE_ERRORS: &str = "ServiceErrors";
+const SERVICE_LATENCY: &str = "ServiceLatency";
 
 /// Upper bounds of the classes that Prometheus counts latencies in, in milliseconds.
 const LATENCY_BUCKETS: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 8000.0];
@@ -65,6 +70,8 @@ impl Served<'_> {
         for (name, bytes) in [BYTES_BEFORE, BYTES_AFTER, BYTES_ON_WIRE].into_iter().zip(self.bytes) {
             counter!(name, &labels).increment(bytes.unwrap_or_default());
         }
+        histogram!(SERVICE_ERRORS).record(if self.status >= 500 { 1.0 } else { 0.0 });
+        histogram!(SERVICE_LATENCY).record(self.took.as_secs_f64() * 1e3);
         if self.version != "none" {
             counter!(USAGE, "route" => self.route.to_owned(), "version" => self.version).increment(1);
         }
@@ -97,6 +104,16 @@ pub(crate) fn breaker_opened(backend: &'static str) {
     counter!(BACKEND_LEFT_ALONE, "backend" => backend).increment(1);
 }
 
+/// Counts requests that this instance had no room for.
+pub(crate) fn shed() -> Counter {
+    counter!(SHED)
+}
+
+/// The connections that are open.
+pub(crate) fn connections() -> Gauge {
+    gauge!(CONNECTIONS)
+}
+
 fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "requests");
     describe_histogram!(LATENCY, Unit::Milliseconds, "time from the first byte read to the last one made");
@@ -106,10 +123,14 @@ fn describe() {
     describe_counter!(BYTES_ON_WIRE, Unit::Bytes, "bytes that left, compressed or not at all");
     describe_counter!(RATE_LIMITED, Unit::Count, "requests above the limit");
     describe_counter!(RATE_LIMIT_DEGRADED, Unit::Count, "requests that the rate limit could not count");
+    describe_histogram!(SERVICE_ERRORS, Unit::Count, "1 for an error of the service, 0 for any other answer");
+    describe_histogram!(SERVICE_LATENCY, Unit::Milliseconds, "time of any request");
     describe_counter!(COLD_STARTS, Unit::Count, "first requests of a process");
     describe_counter!(BACKEND_RETRIES, Unit::Count, "reads of an upstream that were sent once more");
     describe_counter!(BACKEND_STALE, Unit::Count, "old answers that stood in for a failed upstream");
     describe_counter!(BACKEND_LEFT_ALONE, Unit::Count, "times that a failing upstream began to be left alone");
+    describe_counter!(SHED, Unit::Count, "requests that were told to come again, since there were too many at a time");
+    describe_gauge!(CONNECTIONS, Unit::Count, "connections that are open");
 }
 
 /// The metrics of a Lambda function. Cheap to clone.

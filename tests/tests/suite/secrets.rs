@@ -11,9 +11,11 @@ use http::HeaderMap;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use shared::{
+    Code,
     backend::aws::Aws,
     config::{Config, Env},
     http::auth::{Auth, Identity},
+    image::Images,
     secrets::current_and_previous,
 };
 use tokio::net::TcpListener;
@@ -168,6 +170,29 @@ async fn a_short_secret_stops_the_start_and_never_verifies() {
     assert_eq!(refusal, "JWT_SECRET_ID names a secret that has 5 bytes; HS256 needs at least 32");
     manager.set(json!({ "AWSCURRENT": NEW, "AWSPREVIOUS": "short" }));
     assert_eq!(verify(&auth(&manager).await, "short").await, "UNAUTHENTICATED");
+}
+
+/// The addresses of images are signed with the current value, whatever the previous one is.
+#[tokio::test]
+async fn images_are_signed_with_the_current_secret() {
+    let manager = Manager::default();
+    let pairs = || settings::pairs().filter(|(name, _)| !name.starts_with("IMAGES_SECRET"));
+    let config = Config::from_env(&settings::pairs().collect()).unwrap();
+    let client = Aws::local(&manager.serve().await, config.limits).unwrap().secrets;
+    let images = |name, value| {
+        let env: Env = pairs().chain([(name, value)]).collect();
+        Images::from_env(&env, &client).unwrap()
+    };
+    let managed = images("IMAGES_SECRET_ID", "bff/images");
+    assert_eq!(managed.addresses().await.unwrap_err().code(), Code::Unavailable, "which a phone may retry");
+    manager.set(json!({ "AWSCURRENT": NEW, "AWSPREVIOUS": OLD }));
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let address = managed.addresses().await.unwrap().original("a.jpg");
+    assert_eq!(address, images("IMAGES_SECRET", NEW).addresses().await.unwrap().original("a.jpg"));
+    assert_ne!(address, images("IMAGES_SECRET", OLD).addresses().await.unwrap().original("a.jpg"));
+    let calls = manager.calls.load(Ordering::SeqCst);
+    managed.addresses().await.unwrap();
+    assert_eq!(manager.calls.load(Ordering::SeqCst), calls, "not fetched for each answer");
 }
 
 /// The same through a Secrets Manager that is not ours.

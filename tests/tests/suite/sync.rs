@@ -106,6 +106,7 @@ on_every_store!(
     changes_come_once_and_in_their_last_state,
     every_page_boundary_is_an_exact_state,
     what_the_log_no_longer_has_is_told,
+    a_new_epoch_starts_every_client_again,
     a_gap_that_closes_is_waited_for_and_one_that_does_not_is_retryable,
     phones_that_sync_while_others_write_end_equal,
 );
@@ -232,6 +233,33 @@ async fn what_the_log_no_longer_has_is_told(store: Store) {
     let mut phone = Phone::default();
     phone.sync(&paints, 10).await;
     assert_eq!(phone.rows, server_rows(&store).await);
+}
+
+async fn a_new_epoch_starts_every_client_again(store: Store) {
+    let paints = store.paints();
+    for other in (0..30).map(|n| format!("U#{n}")) {
+        let write = |_: Option<&Record<Paint>>| Ok::<_, ApiError>(Change::Put(paint("ash", None)));
+        paints.write(&other, &id("a"), write).await.unwrap();
+    }
+    put(&paints, "a", paint("ash", None)).await.unwrap();
+    let mut phone = Phone::default();
+    phone.sync(&paints, 10).await;
+    let (rows, head) = (store.items("O#").await, store.head().await);
+
+    // As after a restore: the log goes on with a number that the phone has seen.
+    assert_eq!(dev::epoch::renew(&store.aws.dynamodb, &store.table).await.unwrap(), 31);
+    assert_eq!(reason(request(&paints, phone.bookmark).await), "unknown");
+    let renewed = store.head().await;
+    assert_ne!(renewed["epoch"], head["epoch"]);
+    assert_eq!((&renewed["seq"], &renewed["at"]), (&head["seq"], &head["at"]));
+    assert_eq!(store.items("O#").await, rows);
+    // Writers go on, and the remedy works.
+    put(&paints, "a", paint("birch", None)).await.unwrap();
+    let mut phone = Phone::default();
+    phone.sync(&paints, 10).await;
+    assert_eq!(phone.rows, server_rows(&store).await);
+    let refused = dev::epoch::renew(&store.aws.dynamodb, "no-such-table").await.expect_err("no such table");
+    assert!(refused.to_string().contains("ResourceNotFound"), "{refused}");
 }
 
 /// A transaction's items become visible one by one: the head may be seen before the entry.

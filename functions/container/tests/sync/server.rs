@@ -108,6 +108,7 @@ fn spawn(store: &Store, port: u16) -> Child {
         .env("RATE_LIMIT_TIMEOUT_MS", "5000")
         .env("LOG_LEVEL", "error")
         .env("PORT", port.to_string())
+        .env("METRICS_PORT", "0")
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

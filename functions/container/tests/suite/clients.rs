@@ -1,0 +1,135 @@
+//! Clients that misbehave, each with the answer that it gets. Others are served all the while.
+
+use std::time::Duration;
+
+use tests::server::demo_database;
+use tokio::time::sleep;
+
+use crate::{container, metrics, wire::Wire};
+
+const PRODUCT: &str = "/api/v2/products/p-0001";
+
+/// Slowloris: a head that never ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_head_is_told_so() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("HEADER_TIMEOUT_MS", "500")]).await;
+    let mut slow = Wire::open(container.address).await;
+    slow.write(format!("GET {PRODUCT} HTTP/1.1\r\nhost: test\r\n")).await.unwrap();
+    let mut other = Wire::open(container.address).await;
+    for _ in 0..20 {
+        sleep(Duration::from_millis(50)).await;
+        // Each piece is too little, too late. At some point there is nobody to take it.
+        let _ = slow.write("x-slow: 1\r\n").await;
+        assert_eq!(other.get("/health").await.status, 200);
+    }
+    let answer = slow.read().await;
+    answer.is_error(408, "REQUEST_TIMEOUT");
+    assert!(answer.closes());
+    slow.ends().await;
+    // An idle connection has more time than a slow head.
+    assert_eq!(other.get(PRODUCT).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_is_told_so() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("BODY_TIMEOUT_MS", "300")]).await;
+    let token = dev::token::issue(&"user-123".parse().unwrap(), None);
+    let mut slow = Wire::open(container.address).await;
+    let head = format!("POST /api/v2/orders HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n");
+    slow.write(format!("{head}content-type: application/json\r\ncontent-length: 1000\r\n\r\n{{\"items\":"))
+        .await
+        .unwrap();
+    let answer = slow.read().await;
+    answer.is_error(408, "REQUEST_TIMEOUT");
+    assert!(answer.closes(), "what follows would be taken for a request");
+    slow.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_said_all_gets_its_answer() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), []).await;
+    let mut half = Wire::open(container.address).await;
+    half.write(format!("GET {PRODUCT} HTTP/1.1\r\nhost: test\r\n\r\n")).await.unwrap();
+    half.half_close().await;
+    let answer = half.read().await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["id"], "p-0001");
+    half.ends().await;
+    // Closed in the middle of a head: there is nothing to answer.
+    let mut cut = Wire::open(container.address).await;
+    cut.write("GET /hea").await.unwrap();
+    cut.half_close().await;
+    cut.ends().await;
+    assert_eq!(Wire::open(container.address).await.get("/health").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_gets_an_error_of_the_model() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), []).await;
+    let many = "x-small: 1\r\n".repeat(1000);
+    let cases = [
+        ("\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), 400, "VALIDATION_ERROR"),
+        ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400, "VALIDATION_ERROR"),
+        ("GET /health HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), 400, "VALIDATION_ERROR"),
+        (format!("GET /health HTTP/1.1\r\nhost: test\r\n{many}\r\n"), 431, "HEADERS_TOO_LARGE"),
+        (format!("GET /health HTTP/1.1\r\nhost: test\r\nx: {}\r\n\r\n", "a".repeat(20_000)), 431, "HEADERS_TOO_LARGE"),
+        (format!("GET /{} HTTP/1.1\r\nhost: test\r\n\r\n", "a".repeat(10_000)), 414, "URI_TOO_LONG"),
+        (format!("GET /{} HTTP/1.1\r\nhost: test\r\n\r\n", "a".repeat(70_000)), 431, "HEADERS_TOO_LARGE"),
+    ];
+    for (bytes, status, code) in cases {
+        let start: String = bytes.chars().take(40).collect();
+        println!("{start:?}");
+        let mut wire = Wire::open(container.address).await;
+        wire.write(bytes).await.unwrap();
+        wire.read().await.is_error(status, code);
+    }
+}
+
+/// Headers that never end: they are read up to a limit, and answered although the client goes on sending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_headers_is_refused() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), []).await;
+    let mut flood = Wire::open(container.address).await;
+    let header = format!("x-filler: {}\r\n", "a".repeat(1000));
+    flood.write("GET /health HTTP/1.1\r\nhost: test\r\n").await.unwrap();
+    for _ in 0..500 {
+        flood.write(&header).await.unwrap();
+    }
+    let answer = flood.read().await;
+    answer.is_error(431, "HEADERS_TOO_LARGE");
+    assert!(answer.closes());
+    assert_eq!(Wire::open(container.address).await.get("/health").await.status, 200);
+}
+
+/// It asks for 15 MB and reads nothing: its connection is given up, and its memory with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_reads_is_dropped() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("WRITE_TIMEOUT_MS", "1000")]).await;
+    let mut deaf = Wire::open(container.address).await;
+    let request = "GET /api/v2/products?limit=100&level=full HTTP/1.1\r\nhost: test\r\n\r\n";
+    deaf.write(request.repeat(200)).await.unwrap();
+    let start = std::time::Instant::now();
+    // The one that is left is the one that asks.
+    while metrics::open_connections(container.metrics).await > 1.0 {
+        assert!(start.elapsed() < crate::wire::PATIENCE, "the connection is still open");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(Wire::open(container.address).await.get(PRODUCT).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_is_closed_without_a_word() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("IDLE_TIMEOUT_MS", "500")]).await;
+    let mut fresh = Wire::open(container.address).await;
+    let mut used = Wire::open(container.address).await;
+    assert_eq!(used.get("/health").await.status, 200);
+    fresh.ends().await;
+    used.ends().await;
+}

@@ -1,0 +1,17 @@
+//! The container as a process.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod clients;
+mod end;
+mod metrics;
+mod overload;
+mod parity;
+mod wire;
+
+use tests::container::Container;
+
+/// Starts the container on a DynamoDB, with some settings changed.
+async fn container<'a>(endpoint: &str, changes: impl IntoIterator<Item = (&'a str, &'a str)>) -> Container {
+    Container::start(env!("CARGO_BIN_EXE_container").as_ref(), endpoint, changes).await
+}

@@ -1,0 +1,102 @@
+//! What Prometheus fetches, from a port of its own.
+
+use std::net::SocketAddr;
+
+use tests::server::{demo_database, plain_client};
+
+use crate::container;
+
+async fn metrics(address: SocketAddr) -> String {
+    let answer = plain_client()
+        .get(format!("http://{address}/metrics"))
+        .header("accept-encoding", "br, gzip")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4");
+    assert!(!answer.headers().contains_key("content-encoding"), "never compressed");
+    assert!(!answer.headers().contains_key("ratelimit-policy"), "never limited");
+    answer.text().await.unwrap()
+}
+
+/// A public load balancer leads to the port of the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_not_on_the_port_of_the_service() {
+    let database = demo_database().await;
+    let endpoint = database.endpoint();
+    let container = container(&endpoint, []).await;
+    let answer = plain_client().get(format!("http://{}/metrics", container.address)).send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+}
+
+/// The value of a series, whatever the order of its labels.
+fn value(page: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let line = page.lines().find(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|label| line.contains(label))
+    })?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_gets_the_same_metrics() {
+    let database = demo_database().await;
+    let (endpoint, client) = (database.endpoint(), plain_client());
+    let container = container(&endpoint, []).await;
+    let token = dev::token::issue(&"user-123".parse().unwrap(), None);
+    for target in ["/api/v1/products/p-0001", "/api/v1/products/p-0002", "/api/v2/home", "/api/v2/products?limit=0"] {
+        client.get(format!("http://{}{target}", container.address)).bearer_auth(&token).send().await.unwrap();
+    }
+    let page = metrics(container.metrics).await;
+    let products = [r#"route="/api/v1/products/{id}""#, r#"version="v1""#];
+    let served = [&products[..], &[r#"status="2xx""#]].concat();
+    assert_eq!(value(&page, "Requests", &served), Some(2.0), "{page}");
+    assert_eq!(value(&page, "APIVersionUsage", &products), Some(2.0), "{page}");
+    assert_eq!(value(&page, "Latency_count", &served), Some(2.0), "{page}");
+    assert_eq!(value(&page, "Requests", &[r#"route="/api/v2/products""#, r#"status="4xx""#]), Some(1.0), "{page}");
+    assert!(value(&page, "BytesBeforeSlimming", &served) > value(&page, "BytesAfterSlimming", &served), "{page}");
+    assert!(value(&page, "Connections", &[]) >= Some(1.0), "{page}");
+    assert!(!page.contains("p-0001") && !page.contains("user-123"), "a label is a template, never an id: {page}");
+}
+
+/// The table of counters is missing: every read goes through, and is counted as one that was not checked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_without_its_store_is_seen() {
+    let database = demo_database().await;
+    let (endpoint, client) = (database.endpoint(), plain_client());
+    let container = container(&endpoint, [("RATE_LIMIT_TABLE", "no-such-table")]).await;
+    for _ in 0..5 {
+        let product = client.get(format!("http://{}/api/v2/products/p-0001", container.address));
+        assert_eq!(product.send().await.unwrap().status(), 200);
+    }
+    let page = metrics(container.metrics).await;
+    assert_eq!(value(&page, "RateLimitDegraded", &[]), Some(5.0), "{page}");
+}
+
+/// A metric without labels, 0 where there is none yet.
+pub(crate) async fn value_of(address: SocketAddr, name: &str) -> f64 {
+    value(&metrics(address).await, name, &[]).unwrap_or_default()
+}
+
+/// The connections that are open, the one that asks included.
+pub(crate) async fn open_connections(address: SocketAddr) -> f64 {
+    value_of(address, "Connections").await
+}
+
+/// A server sends its spans every second.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_are_sent_while_it_serves() {
+    let database = demo_database().await;
+    let collector = tests::collector::Collector::start().await;
+    let (endpoint, collected) = (database.endpoint(), collector.endpoint());
+    let container =
+        container(&endpoint, [("OTEL_EXPORTER_OTLP_ENDPOINT", collected.as_str()), ("OTEL_SERVICE_NAME", "bff")]).await;
+    let product = plain_client().get(format!("http://{}/api/v2/products/p-0001", container.address));
+    assert_eq!(product.send().await.unwrap().status(), 200);
+    let mut spans = Vec::new();
+    while !spans.iter().any(|span: &tests::collector::Span| span.name == "GET /api/v2/products/{id}") {
+        spans.extend(collector.wait().await);
+    }
+    assert!(spans.iter().all(|span| span.service == "bff" && span.ids[2].is_none()), "new traces: {spans:?}");
+}

@@ -1,0 +1,124 @@
+//! More than there is room for: what is refused is told when to come again, and `/health` always answers.
+
+use tests::{container::Container, server::demo_database};
+use tokio::net::TcpListener;
+
+use crate::{
+    container, metrics,
+    wire::{PATIENCE, Wire},
+};
+
+const PRODUCT: &str = "/api/v2/products/p-0001";
+
+/// Requests wait for this store until their own time is over.
+async fn silent_store() -> (TcpListener, String) {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    (silent, endpoint)
+}
+
+/// As long as it takes to see the others refused, whatever the machine.
+const LONG: [(&str, &str); 3] =
+    [("REQUEST_TIMEOUT_MS", "8000"), ("STORE_TIMEOUT_MS", "60000"), ("STORE_ATTEMPT_TIMEOUT_MS", "60000")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_above_the_limit_are_shed() {
+    let (_silent, endpoint) = silent_store().await;
+    let container = container(&endpoint, LONG.into_iter().chain([("MAX_IN_FLIGHT", "3")])).await;
+    let mut admitted = Vec::new();
+    for _ in 0..3 {
+        let mut wire = Wire::open(container.address).await;
+        wire.write(format!("GET {PRODUCT} HTTP/1.1\r\nhost: test\r\n\r\n")).await.unwrap();
+        admitted.push(wire);
+    }
+    let mut wire = Wire::open(container.address).await;
+    let start = std::time::Instant::now();
+    // Those before may still be on their way.
+    let shed = loop {
+        let answer = wire.get("/api/v2/nothing").await;
+        if answer.status == 503 {
+            break answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "nothing is shed");
+    };
+    shed.is_error(503, "UNAVAILABLE");
+    assert!(!shed.closes(), "it may ask again on the same connection");
+    assert_eq!(wire.get("/health").await.status, 200);
+    assert!(metrics::value_of(container.metrics, "RequestsShed").await >= 1.0);
+    for wire in &mut admitted {
+        wire.read().await.is_error(504, "TIMEOUT");
+    }
+    assert_eq!(wire.get("/api/v2/nothing").await.status, 404, "there is room again");
+}
+
+/// Above its limit of connections, a server closes those that do nothing, the longest idle first.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_make_room() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("MAX_CONNECTIONS", "20")]).await;
+    let mut first = Wire::open(container.address).await;
+    assert_eq!(first.get("/health").await.status, 200);
+    let mut idle = Vec::new();
+    for _ in 0..19 {
+        idle.push(Wire::open(container.address).await);
+    }
+    let mut one_more = Wire::open(container.address).await;
+    assert_eq!(one_more.get(PRODUCT).await.status, 200);
+    first.ends().await;
+    for wire in &mut idle {
+        assert_eq!(wire.get(PRODUCT).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_connections_do_not_make_room() {
+    let (_silent, endpoint) = silent_store().await;
+    let container = container(&endpoint, LONG.into_iter().chain([("MAX_CONNECTIONS", "3")])).await;
+    let mut busy = Vec::new();
+    for _ in 0..3 {
+        let mut wire = Wire::open(container.address).await;
+        wire.write(format!("GET {PRODUCT} HTTP/1.1\r\nhost: test\r\n\r\n")).await.unwrap();
+        busy.push(wire);
+    }
+    let start = std::time::Instant::now();
+    loop {
+        // Until those before are busy, one more is only one more.
+        let answer = Wire::open(container.address).await.get("/api/v2/nothing").await;
+        if answer.status == 503 {
+            answer.is_error(503, "UNAVAILABLE");
+            assert!(answer.closes(), "there is no room for the connection either");
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "nothing is shed");
+    }
+    assert_eq!(Wire::open(container.address).await.get("/health").await.status, 200);
+}
+
+/// 10,000 connections that do nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_connections_are_borne() {
+    const CONNECTIONS: usize = 10_000;
+    let files = rlimit::increase_nofile_limit(CONNECTIONS as u64 + 1000).unwrap_or_default();
+    if files < CONNECTIONS as u64 + 1000 {
+        println!("skipped: this process may open {files} files only; raise its limit (ulimit -n)");
+        return;
+    }
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("MAX_CONNECTIONS", "10000")]).await;
+    let mut idle = Vec::new();
+    let mut other = Wire::open(container.address).await;
+    for count in 0..CONNECTIONS {
+        idle.push(Wire::open(container.address).await);
+        if count % 1000 == 0 {
+            assert_eq!(other.get("/health").await.status, 200);
+        }
+    }
+    assert_eq!(other.get(PRODUCT).await.status, 200);
+    assert_eq!(Wire::open(container.address).await.get(PRODUCT).await.status, 200);
+    if let Some(memory) = container.memory().filter(|_| Container::is_the_process()) {
+        println!("{} MB with {CONNECTIONS} idle connections", memory / 1_000_000);
+    }
+    for wire in idle.iter_mut().rev().take(100) {
+        assert_eq!(wire.get("/health").await.status, 200);
+    }
+}

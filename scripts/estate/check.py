@@ -1,0 +1,269 @@
+"""Deploys the estate to an emulator that enforces IAM, and uses it. See scripts/check-deploy."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+import grants
+from deploy import ENDPOINT, ROOT, Estate, client
+from transform import parsed
+
+sys.stdout.reconfigure(line_buffering=True)
+
+LOCAL = dict(
+    line.split("=", 1)
+    for line in (ROOT / "dev/local.env").read_text().splitlines()
+    if "=" in line and not line.startswith("#")
+)
+CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/00000000-0000-0000-0000-000000000000"
+# What the golden cases expect: nobody is limited, and version 1 does not end.
+SERVICE = {
+    "Architecture": os.environ.get("ARCHITECTURE", "x86_64"),
+    "JwtIssuer": LOCAL["JWT_ISSUER"],
+    "JwtAudience": LOCAL["JWT_AUDIENCE"],
+    "RateLimitFree": "1000000",
+    "ApiVersions": '{"v1":{"deprecated":"2026-11-25T00:00:00Z","sunset":"2999-11-25T00:00:00Z","successor":"v2"}}',
+}
+BALANCER = {"FrontDoor": "alb", "CertificateArn": CERTIFICATE}
+PRODUCTION = {"Environment": "production", "AlarmEmail": "on-call@example.com"}
+
+# Combinations that make no sense, each with a part of the sentence that refuses it.
+REFUSED = [
+    ({"Compute": "fargate"}, "Tasks on Fargate are reached through a load balancer"),
+    ({"Compute": "both"}, "Tasks on Fargate are reached through a load balancer"),
+    ({"WafRequests": "1000"}, "An HTTP API takes no web ACL"),
+    ({"AccessLogsBucket": "logs"}, "AccessLogsBucket is for a load balancer"),
+    ({"FrontDoor": "alb"}, "A load balancer serves HTTPS only"),
+    ({"DomainName": "api.example.com"}, "A domain needs a certificate"),
+    ({"HostedZoneId": "Z0123456789ABC"}, "HostedZoneId is for the record of DomainName"),
+    ({"JwtJwksUrl": "https://id.example.com/keys"}, "JwtJwksUrl needs JwtAlgorithm"),
+    ({"JwtAlgorithm": "RS256"}, "JwtAlgorithm goes with JwtJwksUrl"),
+    (
+        {**BALANCER, "Compute": "fargate", "JwtJwksUrl": "https://id.example.com/keys", "JwtAlgorithm": "RS256"},
+        "through a NAT gateway only",
+    ),
+    (
+        {
+            "JwtJwksUrl": "https://id.example.com/keys",
+            "JwtAlgorithm": "RS256",
+            "RotationFunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:rotate",
+        },
+        "there is no secret that RotationFunctionArn could rotate",
+    ),
+    ({"Nat": "on"}, "Functions run outside of the VPC"),
+    ({"Postgres": "on"}, "Functions run outside of the VPC"),
+    ({"Redis": "on"}, "Functions run outside of the VPC"),
+    ({"NightsOff": "on"}, "Functions cost nothing at night"),
+    ({"FargateShare": "10"}, "FargateShare goes with Compute=both"),
+    ({**BALANCER, "Compute": "both", "FargateShare": "10"}, "There are no tasks to take a FargateShare"),
+    ({**BALANCER, "Compute": "both", "ContainerDeployment": "ECSAllAtOnce"}, "would undo FargateShare"),
+    ({**PRODUCTION, "AlarmEmail": ""}, "somebody has to be told of alarms"),
+    ({**PRODUCTION, **BALANCER, "Compute": "fargate", "NightsOff": "on"}, "NightsOff would stop production"),
+    ({**PRODUCTION, **BALANCER, "Compute": "fargate", "ContainerScale": "single"}, "A single task is an outage"),
+    ({"ReservedConcurrency": "10", "ProvisionedConcurrency": "20"}, "more than ReservedConcurrency, 10"),
+    ({"ReservedConcurrency": "20", "ProvisionedConcurrency": "50"}, "more than ReservedConcurrency, 20"),
+    ({"ReservedConcurrency": "50", "ProvisionedConcurrency": "100"}, "more than ReservedConcurrency, 50"),
+    ({"EdgeDistribution": "E2QWRUHAPOMQZL"}, "EdgeDistribution goes with Edge=on"),
+    ({"Edge": "on"}, "CloudFront passes the Host on"),
+    # Out of range.
+    ({"MemorySize": "64"}, "MemorySize"),
+    ({"MemorySize": "20000"}, "MemorySize"),
+    ({"RateLimitFree": "0"}, "RateLimitFree"),
+    ({"SyncRetentionSeconds": "69"}, "SyncRetentionSeconds"),
+    ({"LogRetentionDays": "2"}, "LogRetentionDays"),
+    ({"LogLevel": "error"}, "LogLevel"),
+    ({"JwtIssuer": ""}, "JwtIssuer"),
+    ({"AlarmEmail": "nobody"}, "must be an e-mail address"),
+    ({"DomainName": "API"}, "must be a domain name"),
+    ({"JwtJwksUrl": "http://id.example.com"}, "must be an address that starts with https://"),
+    ({"ContainerImageTag": "a b"}, "must be a tag of an image"),
+    ({"TimeZone": "Mars"}, "must be UTC or a name of the tz database"),
+]
+
+
+def step(text):
+    """Says what comes next."""
+    print(f"-- {text}")
+
+
+def check_refusals():
+    """What makes no sense is refused before anything is made."""
+    estate = Estate("refused")
+    for parameters, sentence in REFUSED:
+        message = estate.refusal({**SERVICE, **parameters})
+        assert message and sentence in message, f"{parameters} was refused with {message}"
+    assert not client("cloudformation").list_stacks()["StackSummaries"], "a refused stack left something behind"
+
+
+def check_kinds():
+    """Every way to deploy comes to CREATE_COMPLETE, and leaves nothing behind but what it is told to."""
+    zone = client("route53").create_hosted_zone(Name="example.com", CallerReference="check")["HostedZone"]["Id"]
+    domain = {"DomainName": "api.example.com", "HostedZoneId": zone.rsplit("/", 1)[-1]}
+    kinds = {
+        "production": {**PRODUCTION, "DeploymentPreference": "Canary10Percent5Minutes", "ReservedConcurrency": "50"},
+        "edge": {**domain, "Edge": "on", "SignedImages": "on", "OAuthClientSecret": "on", "ProvisionedConcurrency": "1"},
+        "fargate": {**BALANCER, **domain, "Compute": "fargate", "ContainerImageTag": "v1", "NightsOff": "on", "Nat": "on"},
+        "green": {
+            **PRODUCTION,
+            **BALANCER,
+            "Compute": "fargate",
+            "ContainerImageTag": "v1",
+            "ContainerDeployment": "ECSCanary10Percent5Minutes",
+            "Postgres": "on",
+            "Redis": "on",
+            "WafRequests": "2000",
+        },
+        "keys": {"JwtJwksUrl": "https://id.example.com/keys", "JwtAlgorithm": "ES256"},
+    }
+    for name, parameters in kinds.items():
+        estate = Estate(f"kind-{name}")
+        estate.create({**SERVICE, **parameters})
+        tables = [table for table in client("dynamodb").list_tables()["TableNames"] if table.startswith(f"kind-{name}-")]
+        for table in tables:
+            facts = client("dynamodb").describe_table(TableName=table)["Table"]
+            expected = parameters.get("Environment", "dev") == "production"
+            assert facts["DeletionProtectionEnabled"] == expected, f"{table}: {facts['DeletionProtectionEnabled']}"
+            client("dynamodb").update_table(TableName=table, DeletionProtectionEnabled=False)
+        estate.delete()
+
+
+def check_edge():
+    """The edge stack, with what `sam build` has made of its function."""
+    zone = client("route53").list_hosted_zones()["HostedZones"][0]["Id"].rsplit("/", 1)[-1]
+    client("secretsmanager").create_secret(Name="kind/origin-secret", SecretString="s" * 64)
+    parameters = {
+        "DomainName": "api.example.com",
+        "HostedZoneId": zone,
+        "OriginHost": "origin.example.com",
+        "OriginSecret": "kind/origin-secret",
+        "ThumbnailsHost": "thumbnails.example.com",
+        "ImagesBucket": "pictures",
+        "ImagesBucketDomain": "pictures.s3.amazonaws.com",
+        "Originals": "on",
+        "WafRequests": "2000",
+    }
+    edge = Estate("edge", "infra/edge.yaml", ".aws-sam/edge")
+    edge.create(parameters)
+    facts = client("cloudfront").get_distribution_config(Id=edge.outputs()["EdgeDistribution"])["DistributionConfig"]
+    shown = {header["HeaderName"]: header["HeaderValue"] for header in facts["Origins"]["Items"][0]["CustomHeaders"]["Items"]}
+    assert shown == {"X-Origin-Verify": "s" * 64}, "the secret that CloudFront shows"
+    viewer = client("cloudfront").get_function(Name="edge-viewer", Stage="LIVE")["FunctionCode"].read().decode()
+    assert viewer == (ROOT / "target/edge/viewer.js").read_text(), "the CloudFront Function is not viewer.js"
+    edge.delete()
+    client("secretsmanager").delete_secret(SecretId="kind/origin-secret", ForceDeleteWithoutRecovery=True)
+
+
+def load_secrets(estate):
+    """The secrets of local development, so that tokens can be written down in the cases."""
+    for name, variable in [("jwt-secret", "JWT_SECRET"), ("sync-secret", "SYNC_SECRET")]:
+        client("secretsmanager").put_secret_value(SecretId=f"{estate.name}/{name}", SecretString=LOCAL[variable])
+
+
+def load_photos(bucket):
+    """The photos that the cases ask for, from the stand-in of `cargo dev`."""
+    keys = ["products/p-0001.jpg", "products/p-0002.jpg", "avatars/user-1.jpg"]
+    dev = subprocess.Popen([ROOT / "target/debug/dev", "db", "--port", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        for line in dev.stdout:
+            if line.startswith("S3 with the photos: "):
+                address = line.split(": ", 1)[1].strip()
+                break
+        for key in keys:
+            url = f"{address}/{LOCAL['IMAGES_BUCKET']}/{key}"
+            photo = urllib.request.Request(url, headers={"authorization": "AWS4-HMAC-SHA256 Credential=local"})
+            client("s3").put_object(Bucket=bucket, Key=key, Body=urllib.request.urlopen(photo).read())
+    finally:
+        dev.kill()
+        dev.wait()
+
+
+def tables_of(estate):
+    """The names of the tables, by the setting that holds them."""
+    found = estate.resources()
+    names = {"USERS_TABLE": "Users", "PRODUCTS_TABLE": "Products", "ORDERS_TABLE": "Orders", "RATE_LIMIT_TABLE": "RateLimit"}
+    return {setting: found[f"Data.{name}Table"] for setting, name in names.items()}
+
+
+def check_cases(estate, door, origin, host):
+    """The golden cases of every route group, through the deployed front door."""
+    facts = {"endpoint": ENDPOINT, "origin": origin, "host": host, "door": door, "tables": tables_of(estate)}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(facts, file)
+        file.flush()
+        subprocess.run(
+            ["cargo", "test", "--quiet", "--package", "tests", "--locked", "--test", "suite", "--", "deployed"],
+            cwd=ROOT,
+            env={**os.environ, "DEPLOYED_ESTATE": file.name},
+            check=True,
+        )
+
+
+def main():
+    """All checks, on one emulator."""
+    step("what makes no sense is refused")
+    check_refusals()
+    step("every way to deploy comes to CREATE_COMPLETE")
+    check_kinds()
+    check_edge()
+
+    estate = Estate("bff")
+    step("create, with an HTTP API")
+    estate.create(SERVICE)
+    load_secrets(estate)
+    load_photos(estate.outputs()["ImagesBucket"])
+    api = estate.resources()["HttpApi.HttpApi"]
+    step("golden cases through the HTTP API")
+    check_cases(estate, "HTTP API", f"{ENDPOINT}/_aws/execute-api/{api}/$default", "localhost")
+
+    step("update, to a load balancer with functions and tasks")
+    estate.update({**SERVICE, **BALANCER, "Compute": "both", "ContainerImageTag": "v1"})
+    balancer = client("elbv2").describe_load_balancers()["LoadBalancers"][0]
+    register_targets(estate)
+    step("golden cases through the load balancer")
+    # The port in `Host` is the listener's.
+    check_cases(estate, "load balancer", f"{ENDPOINT}/_alb/{balancer['LoadBalancerName']}", "localhost:443")
+    redirect = urllib.request.Request(f"{ENDPOINT}/_alb/{balancer['LoadBalancerName']}/health", headers={"host": "localhost:80"})
+    try:
+        urllib.request.build_opener(NoRedirect).open(redirect)
+        raise SystemExit("port 80 should redirect")
+    except urllib.error.HTTPError as error:
+        assert (error.code, error.headers["location"].split(":")[0]) == (301, "https"), error.headers
+
+    step("each grant taken away")
+    bearer = grants.token(LOCAL["JWT_SECRET"], LOCAL["JWT_ISSUER"], LOCAL["JWT_AUDIENCE"])
+    door = grants.Door(f"{ENDPOINT}/_alb/{balancer['LoadBalancerName']}", "localhost:443", bearer)
+    count = grants.check(estate.resources(), door)
+    print(f"   {count} grants, and none of them can be missing")
+
+    step("delete")
+    estate.delete()
+    left = client("lambda").list_functions()["Functions"] + client("dynamodb").list_tables()["TableNames"]
+    assert not left, f"the stack has left behind {left}"
+    print("The estate deploys, answers, and needs every right that it has.")
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves a redirect as it is."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+def register_targets(estate):
+    """Does what CloudFormation does with `Targets`, which the emulator ignores."""
+    template = parsed(ROOT / "infra/balancer.yaml")
+    found = estate.resources()
+    for name, resource in template["Resources"].items():
+        for target in resource.get("Properties", {}).get("Targets", []):
+            function = target["Id"]["Ref"]
+            client("elbv2").register_targets(
+                TargetGroupArn=found[f"Balancer.{name}"], Targets=[{"Id": found[f"{function}Aliaslive"]}]
+            )
+
+
+if __name__ == "__main__":
+    main()

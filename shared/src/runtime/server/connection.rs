@@ -1,0 +1,149 @@
+//! One connection, from its first byte to its last.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    net::IpAddr,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
+
+use axum::{Router, body::Body, response::Response};
+use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{net::TcpStream, time::sleep_until};
+use tower::Service;
+
+use super::{
+    Shared,
+    activity::{Activity, Verdict},
+    body::Upload,
+    io::Socket,
+};
+use crate::http::context::{ClientAddr, Overloaded};
+
+/// The longest head of a request that is read at all, in bytes. The stack refuses shorter ones than that, and says why.
+const HEAD_LIMIT: usize = 64 * 1024;
+/// Requests at a time on one connection of HTTP/2.
+const STREAMS: u32 = 100;
+/// What may wait on one stream for a client that does not read, in bytes.
+const STREAM_BUFFER: usize = 64 * 1024;
+
+/// How connections are spoken to.
+pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // A client that has said all still gets its answer. All times are kept by `Activity`.
+    builder.http1().half_close(true).header_read_timeout(None).max_buf_size(HEAD_LIMIT);
+    let limit = u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX);
+    builder.http2().max_concurrent_streams(STREAMS).max_send_buf_size(STREAM_BUFFER).max_header_list_size(limit);
+    builder
+}
+
+/// What a connection's future waits for.
+enum Event {
+    Ended,
+    Due,
+    AskedToClose,
+}
+
+/// Serves a connection until it ends, is idle for too long, or is asked to close. With `crowded`, all that it gets is the
+/// advice to come again.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: IpAddr,
+    activity: Arc<Activity>,
+    crowded: bool,
+) {
+    let options = &shared.options;
+    let socket = Socket::new(stream, Arc::clone(&activity), shared.refusals.clone());
+    let requests = Requests { shared: Arc::clone(&shared), peer, activity: Arc::clone(&activity), crowded };
+    let service = service_fn(move |request| requests.clone().answer(request));
+    let mut connection = pin!(shared.protocol.serve_connection(TokioIo::new(socket), service));
+    let mut due = pin!(sleep_until(activity.deadline(options)));
+    let mut asked = pin!(activity.close.notified());
+    let mut closing = false;
+    loop {
+        let event = poll_fn(|cx| {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                if let Err(error) = result {
+                    tracing::debug!(error, "connection failed");
+                }
+                return Poll::Ready(Event::Ended);
+            }
+            if !closing && asked.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::AskedToClose);
+            }
+            // Only ever put forward here: when it comes too early, it is put back below.
+            let deadline = activity.deadline(options);
+            if deadline < due.deadline() {
+                due.as_mut().reset(deadline);
+            }
+            due.as_mut().poll(cx).map(|()| Event::Due)
+        });
+        let verdict = match event.await {
+            Event::Ended => return,
+            Event::AskedToClose => Verdict::Close,
+            Event::Due => activity.verdict(options),
+        };
+        match verdict {
+            Verdict::Fine => {}
+            Verdict::Close => {
+                closing = true;
+                activity.closing();
+                connection.as_mut().graceful_shutdown();
+            }
+            Verdict::SlowHead => return activity.refuse(StatusCode::REQUEST_TIMEOUT),
+            Verdict::Drop => return,
+        }
+        due.as_mut().reset(activity.deadline(options));
+    }
+}
+
+/// The requests of one connection.
+#[derive(Clone)]
+struct Requests {
+    shared: Arc<Shared>,
+    peer: IpAddr,
+    activity: Arc<Activity>,
+    crowded: bool,
+}
+
+impl Requests {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+        let Self { shared, peer, activity, crowded } = self;
+        let _handling = activity.request();
+        let version = request.version();
+        // Whoever asks how the service is gets an answer, above all when it is not well.
+        let place = shared.in_flight.try_acquire().ok().filter(|_| !crowded);
+        let refused = place.is_none() && !request.uri().path().starts_with("/health");
+        let mut request = request.map(|body| {
+            if body.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(Upload::new(body, shared.options.body_timeout, Arc::clone(&activity)))
+            }
+        });
+        request.extensions_mut().insert(ClientAddr(peer));
+        if refused {
+            shared.shed.increment(1);
+            request.extensions_mut().insert(Overloaded);
+        }
+        let mut response = Router::call(&mut shared.service.clone(), request).await?;
+        drop(place);
+        let ends =
+            crowded || response.status() == StatusCode::REQUEST_TIMEOUT || shared.draining.load(Ordering::Relaxed);
+        if ends && version <= Version::HTTP_11 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+}

@@ -1,0 +1,166 @@
+//! A connection's socket: tells what happens on it, and puts hyper's own answers into the error model.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use http::StatusCode;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    runtime::Handle,
+};
+
+use super::{activity::Activity, refusal::Refusals};
+
+/// The first bytes of a connection of HTTP/2, and of no request of HTTP/1.
+const HTTP2: &[u8] = b"PRI";
+/// How long a client may go on sending what nobody reads.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much of it.
+const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// A socket. It is whole until it is dropped.
+pub(super) struct Socket {
+    stream: Option<TcpStream>,
+    activity: Arc<Activity>,
+    refusals: Refusals,
+    /// Nothing before the first bytes.
+    http2: Option<bool>,
+    /// What is written in place of hyper's own answer.
+    instead: Bytes,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, refusals: Refusals) -> Self {
+        Self { stream: Some(stream), activity, refusals, http2: None, instead: Bytes::new() }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Writes through, and notes whether the client takes it.
+    fn noting(
+        &mut self,
+        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = write(self.stream()?);
+        match &written {
+            Poll::Ready(_) => self.activity.wrote(),
+            Poll::Pending => self.activity.blocked(),
+        }
+        written
+    }
+
+    /// Writes what stands for hyper's own answer.
+    fn write_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.instead.is_empty() {
+            let bytes = self.instead.clone();
+            let written = ready!(self.noting(|stream| stream.poll_write(cx, &bytes)))?;
+            drop(self.instead.split_to(written));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(self.stream()?.poll_read(cx, buf))?;
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() && !*self.http2.get_or_insert_with(|| bytes.starts_with(HTTP2)) {
+            self.activity.received();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(status) = bare_answer(buf) {
+            self.activity.leave_unread();
+            self.instead = self.refusals.answer(status);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.noting(|stream| stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match bufs {
+            [buf] => self.poll_write(cx, buf),
+            bufs => self.noting(|stream| stream.poll_write_vectored(cx, bufs)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_instead(cx))?;
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_instead(cx))?;
+        self.stream()?.poll_shutdown(cx)
+    }
+}
+
+/// The status of an answer that hyper makes up itself: without a body, and without the id that all of ours have.
+fn bare_answer(bytes: &[u8]) -> Option<StatusCode> {
+    // Long enough for hyper's three headers. Ours have more in the security headers alone.
+    if bytes.len() > 200 || !bytes.starts_with(b"HTTP/1.") || !bytes.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let status = StatusCode::from_bytes(bytes.get(9..12)?).ok()?;
+    status.is_client_error().then_some(status)
+}
+
+impl Drop for Socket {
+    /// A socket that is closed while there is something to read is reset, and the client may lose the answer that told it
+    /// to stop. So the answer gets some time to arrive.
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else { return };
+        if let Some(status) = self.activity.farewell() {
+            // Nothing was written before, so all of it fits. If it does not, the client was told enough.
+            let _ = stream.try_write(&self.refusals.answer(status));
+        }
+        if let (true, Ok(runtime)) = (self.activity.has_unread(), Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(LINGER, linger(stream)));
+        }
+    }
+}
+
+async fn linger(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = stream.take(LINGER_BYTES);
+    let mut buffer = [0; 4096];
+    while rest.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_hyper_s_own_is_recognised() {
+        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(bare_answer(bare), Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        assert_eq!(bare_answer(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), None);
+        assert_eq!(bare_answer(b"HTTP/1.1 100 Continue\r\n\r\n"), None);
+        assert_eq!(bare_answer(b"\0\0\0\x04\x01\0\0\0\0"), None, "a frame of HTTP/2");
+        assert_eq!(bare_answer(b""), None);
+    }
+}

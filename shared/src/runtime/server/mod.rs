@@ -1,0 +1,226 @@
+//! TCP connections -> router.
+
+mod activity;
+mod body;
+mod connection;
+mod health;
+mod io;
+mod options;
+mod refusal;
+
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    io::Result,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use axum::Router;
+use hyper_util::{rt::TokioExecutor, server::conn::auto};
+use metrics::{Counter, Gauge};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::{Id, JoinSet},
+    time::{sleep, timeout},
+};
+
+pub(super) use self::health::healthcheck;
+pub use self::options::Options;
+use self::{activity::Activity, refusal::Refusals};
+use super::App;
+use crate::telemetry::metrics as telemetry;
+
+/// Files that are open besides the connections of clients: to the store, logs, libraries.
+const OTHER_FILES: usize = 256;
+/// How long to wait when the system has no more files or memory for a connection.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// A server, its limits, and whether it is about to stop.
+#[derive(Clone, Debug)]
+pub struct Server {
+    options: Options,
+    refusals: Refusals,
+    draining: Arc<AtomicBool>,
+}
+
+/// What all connections of a server share.
+struct Shared {
+    options: Options,
+    service: Router,
+    protocol: auto::Builder<TokioExecutor>,
+    refusals: Refusals,
+    draining: Arc<AtomicBool>,
+    in_flight: Semaphore,
+    shed: Counter,
+}
+
+impl Server {
+    /// A server with these limits. `docs_url` is the base of the links in error bodies.
+    pub fn new(options: Options, docs_url: Arc<str>) -> Self {
+        Self { options, refusals: Refusals { docs_url }, draining: Arc::default() }
+    }
+
+    /// `GET /health/ready`: 200 while requests should come here, 503 once the server is to stop or while the store does
+    /// not answer.
+    pub fn readiness(&self, app: &App) -> Router {
+        health::ready(app.clone(), Arc::clone(&self.draining))
+    }
+
+    /// Serves connections until `shutdown` resolves. Then readiness fails while requests are still served for
+    /// `drain_delay`; then nothing new is accepted and what is in flight finishes, within `drain_timeout`.
+    pub async fn serve(&self, listener: TcpListener, service: Router, shutdown: impl Future<Output = ()> + Send) {
+        let shared = Arc::new(Shared {
+            options: self.options,
+            service,
+            protocol: connection::protocol(),
+            refusals: self.refusals.clone(),
+            draining: Arc::clone(&self.draining),
+            in_flight: Semaphore::new(self.options.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            shed: telemetry::shed(),
+        });
+        let mut connections = Connections::new(shared);
+        connections.accept_until(&listener, shutdown).await;
+
+        self.draining.store(true, Ordering::Relaxed);
+        let delay = self.options.drain_delay;
+        tracing::info!(connections = connections.tasks.len(), ?delay, "draining");
+        connections.accept_until(&listener, sleep(delay)).await;
+        connections.accept_waiting(&listener).await;
+        drop(listener);
+        connections.finish().await;
+    }
+}
+
+/// The open connections.
+struct Connections {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    activities: HashMap<Id, Arc<Activity>>,
+    /// How many there may be.
+    limit: usize,
+    open: Gauge,
+}
+
+impl Connections {
+    fn new(shared: Arc<Shared>) -> Self {
+        let wanted = shared.options.max_connections;
+        let limit = wanted.min(connections_that_fit(wanted));
+        if limit < wanted {
+            tracing::warn!(wanted, limit, "fewer connections than MAX_CONNECTIONS: the limit of open files is too low");
+        }
+        Self { shared, tasks: JoinSet::new(), activities: HashMap::new(), limit, open: telemetry::connections() }
+    }
+
+    /// Accepts connections until `end` resolves.
+    async fn accept_until(&mut self, listener: &TcpListener, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
+                accepted = listener.accept() => self.accept(accepted).await,
+            }
+        }
+    }
+
+    /// Accepts what the system has accepted already: a listener that is dropped would reset it.
+    async fn accept_waiting(&mut self, listener: &TcpListener) {
+        while let Some(accepted) = poll_fn(|cx| match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+        {
+            self.accept(accepted).await;
+        }
+    }
+
+    async fn accept(&mut self, accepted: Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((stream, peer)) => self.start(stream, peer),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                self.close_idle();
+                sleep(BREATH).await;
+            }
+        }
+    }
+
+    fn start(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let full = self.tasks.len() >= self.limit;
+        let crowded = full && !self.close_idle();
+        if crowded && self.tasks.len() >= self.limit + surplus(self.limit) {
+            return;
+        }
+        // Small answers must not wait for the acknowledgement of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let activity = Arc::new(Activity::new());
+        let serve = connection::serve(Arc::clone(&self.shared), stream, peer.ip(), Arc::clone(&activity), crowded);
+        let task = self.tasks.spawn(serve);
+        self.activities.insert(task.id(), activity);
+        // Two servers of a process count together.
+        self.open.increment(1.0);
+    }
+
+    /// Asks those connections to close that have been idle for longest; one in 64, so that a flood of new ones does not
+    /// look through all of them each time. Says whether there was one.
+    fn close_idle(&self) -> bool {
+        let idle = self.activities.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
+        let mut idle: Vec<_> = idle.collect();
+        let Some(last) = idle.len().checked_sub(1) else { return false };
+        let oldest = last / 64;
+        idle.select_nth_unstable_by_key(oldest, |(since, _)| *since);
+        for (_, activity) in &idle[..=oldest] {
+            activity.closing();
+            activity.close.notify_one();
+        }
+        true
+    }
+
+    fn forget(&mut self, ended: std::result::Result<(Id, ()), tokio::task::JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.activities.remove(&id);
+        self.open.decrement(1.0);
+    }
+
+    /// Lets what is in flight finish.
+    async fn finish(mut self) {
+        for activity in self.activities.values() {
+            activity.close.notify_one();
+        }
+        let limit = self.shared.options.drain_timeout;
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(limit, all).await.is_err() {
+            tracing::warn!(
+                connections = self.tasks.len(),
+                "connections were cut: they took longer than DRAIN_TIMEOUT_MS"
+            );
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Connections above the limit that are told so; more are not even told.
+const fn surplus(limit: usize) -> usize {
+    limit / 8 + 16
+}
+
+/// How many connections the limit of open files allows, after it was raised as far as it goes.
+fn connections_that_fit(wanted: usize) -> usize {
+    let files = wanted.saturating_add(surplus(wanted)).saturating_add(OTHER_FILES);
+    let allowed =
+        rlimit::increase_nofile_limit(files as u64).map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
+    // The same sum backwards.
+    allowed.saturating_sub(OTHER_FILES + 16).saturating_mul(8) / 9
+}

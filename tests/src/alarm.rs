@@ -1,0 +1,78 @@
+//! Alarms of the templates, evaluated as `CloudWatch` would on what a log holds.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    emf::Metrics,
+    template::{list, named},
+};
+
+/// Whether the metrics of one period are over an alarm's threshold. Where there are none they are not: every alarm says
+/// of missing data that it is `notBreaching`.
+///
+/// # Panics
+/// When the alarm has a form that this does not know.
+pub fn breaches(alarm: &Value, metrics: &Metrics) -> bool {
+    let properties = &alarm["Properties"];
+    assert_eq!(properties["TreatMissingData"], "notBreaching");
+    assert_eq!(properties["ComparisonOperator"], "GreaterThanThreshold");
+    let threshold = properties["Threshold"].as_f64().expect("a threshold");
+    value(properties, metrics).is_some_and(|value| value > threshold)
+}
+
+fn value(properties: &Value, metrics: &Metrics) -> Option<f64> {
+    let queries = list(&properties["Metrics"]);
+    if queries.is_empty() {
+        let given = properties["ExtendedStatistic"].as_str().or(properties["Statistic"].as_str());
+        return statistic(given.expect("a statistic"), properties, metrics);
+    }
+    let mut values = BTreeMap::new();
+    for query in queries.iter().filter(|query| query["Expression"].is_null()) {
+        let id = query["Id"].as_str().expect("an id");
+        let stat = &query["MetricStat"];
+        values.insert(id, statistic(stat["Stat"].as_str().expect("a statistic"), &stat["Metric"], metrics)?);
+    }
+    let expression = queries.iter().find_map(|query| query["Expression"].as_str()).expect("an expression");
+    Some(evaluate(expression, &values))
+}
+
+/// A metric without dimensions, over all its values.
+fn statistic(name: &str, metric: &Value, metrics: &Metrics) -> Option<f64> {
+    assert!(metric["Dimensions"].is_null(), "{metric}: the service's alarms are on metrics without dimensions");
+    let key = (metric["MetricName"].as_str().expect("a name").to_owned(), BTreeMap::new());
+    let mut values = metrics.get(&key)?.clone();
+    values.sort_by(f64::total_cmp);
+    let count = f64::from(u32::try_from(values.len()).expect("a few values"));
+    Some(match name {
+        "Sum" => values.iter().sum(),
+        "SampleCount" => count,
+        // The nearest rank: with fewer than a hundred values the largest.
+        "p99" => values[values.len() * 99 / 100],
+        other => panic!("no statistic {other}"),
+    })
+}
+
+/// Products and quotients of numbers and ids, from the left to the right.
+fn evaluate(expression: &str, values: &BTreeMap<&str, f64>) -> f64 {
+    let operand = |word: &str| word.parse().ok().or(values.get(word).copied()).unwrap_or_else(|| panic!("{word}?"));
+    let words: Vec<&str> = expression.split_whitespace().collect();
+    let (first, rest) = words.split_first().expect("an expression");
+    rest.chunks(2).fold(operand(first), |sum, pair| match pair {
+        ["*", word] => sum * operand(word),
+        ["/", word] => sum / operand(word),
+        other => panic!("{expression}: {other:?}"),
+    })
+}
+
+/// Whether an alarm is on metrics that the service itself records.
+///
+/// # Panics
+/// When the alarm names no metric.
+pub fn is_on_own_metrics(alarm: &Value) -> bool {
+    let properties = &alarm["Properties"];
+    let of_math = list(&properties["Metrics"]).into_iter().map(|query| &query["MetricStat"]["Metric"]["Namespace"]);
+    let namespace = of_math.chain([&properties["Namespace"]]).find(|namespace| !namespace.is_null());
+    !named(namespace.expect("a namespace")).starts_with("AWS/")
+}

@@ -1,0 +1,343 @@
+//! Binaries, routes, settings, secrets, ports and paths: the same in the templates and in the code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dev::settings;
+use serde_json::Value;
+use shared::{
+    backend::aws::Aws,
+    config::{Config, ConfigError, Env},
+    runtime::App,
+};
+use tests::{
+    case::{Case, files},
+    template::{list, load, named, resources},
+};
+
+use super::{code_of, functions, quoted, read, root};
+
+/// Folders of `functions/` that hold a Lambda of their own.
+fn groups() -> BTreeSet<String> {
+    let folders = std::fs::read_dir(root().join("functions")).unwrap().map(|entry| entry.unwrap().path());
+    let packages = folders.filter(|folder| folder.join("Cargo.toml").exists());
+    let names = packages.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned());
+    names.filter(|name| name != "container").collect()
+}
+
+#[test]
+fn every_route_group_is_a_function_and_every_function_a_route_group() {
+    let functions = functions();
+    let binaries: BTreeSet<String> = functions.iter().map(|(binary, ..)| binary.clone()).collect();
+    assert_eq!(binaries, groups());
+    let template = load("template.yaml");
+    let common = &template["Globals"]["Function"];
+    assert_eq!((&common["Handler"], &common["Runtime"]), (&"bootstrap".into(), &"provided.al2023".into()));
+    for (binary, name, function) in functions {
+        assert_eq!(name.to_lowercase(), format!("{binary}function"));
+        assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda", "{name}");
+        assert_eq!(function["Properties"]["AutoPublishAliasAllProperties"], true, "{name}");
+    }
+}
+
+/// The functions that paths lead to, by `cargo lambda watch`: `/api/v1/users/{*rest}` -> `users`.
+fn watched() -> BTreeMap<String, String> {
+    let workspace = read("Cargo.toml");
+    let (_, routes) = workspace.split_once("[workspace.metadata.lambda.watch.router]").unwrap();
+    let (routes, _) = routes.split_once("\n[").unwrap();
+    let lines = routes.lines().filter_map(|line| line.split_once(" = "));
+    lines.map(|(path, group)| (path.trim_matches('"').to_owned(), group.trim_matches('"').to_owned())).collect()
+}
+
+#[test]
+fn both_front_doors_have_the_watch_routes() {
+    let watched = watched();
+
+    let api = load("infra/httpapi.yaml");
+    let mut routes = BTreeMap::new();
+    for (name, route) in resources(&api, "AWS::ApiGatewayV2::Route") {
+        let key = route["Properties"]["RouteKey"].as_str().unwrap();
+        let path = match key {
+            "$default" => "/{*rest}".to_owned(),
+            any => any.strip_prefix("ANY ").unwrap_or_else(|| panic!("{name}: {any}")).replace("{proxy+}", "{*rest}"),
+        };
+        let target = named(&route["Properties"]["Target"]);
+        let group = target.strip_prefix("integrations/").unwrap().strip_suffix("Integration").unwrap().to_lowercase();
+        routes.insert(path, group);
+    }
+    assert_eq!(routes, watched, "infra/httpapi.yaml");
+    for (name, integration) in resources(&api, "AWS::ApiGatewayV2::Integration") {
+        let group = name.strip_suffix("Integration").unwrap();
+        assert_eq!(integration["Properties"]["IntegrationUri"]["Ref"], format!("{group}Function"));
+        assert_eq!(integration["Properties"]["PayloadFormatVersion"], "2.0", "{name}");
+        assert_eq!(
+            api["Resources"][format!("{group}Permission")]["Properties"]["FunctionName"]["Ref"],
+            format!("{group}Function")
+        );
+    }
+
+    let balancer = load("infra/balancer.yaml");
+    let targets = |forward: &Value| -> Vec<String> {
+        list(&forward["ForwardConfig"]["TargetGroups"])
+            .into_iter()
+            .map(|group| named(&group["TargetGroupArn"]))
+            .collect()
+    };
+    let mut rules = BTreeMap::new();
+    for (name, rule) in resources(&balancer, "AWS::ElasticLoadBalancingV2::ListenerRule") {
+        let group = name.strip_suffix("Rule").unwrap();
+        assert_eq!(
+            targets(&rule["Properties"]["Actions"][0]),
+            [format!("{group}Targets"), "BlueTargets".into()],
+            "{name}"
+        );
+        let lambda = &balancer["Resources"][format!("{group}Targets")]["Properties"];
+        assert_eq!(lambda["Targets"][0]["Id"]["Ref"], format!("{group}Function"), "{name}");
+        let attributes = &lambda["TargetGroupAttributes"][0];
+        assert_eq!(
+            (&attributes["Key"], &attributes["Value"]),
+            (&"lambda.multi_value_headers.enabled".into(), &"true".into())
+        );
+        for path in list(&rule["Properties"]["Conditions"][0]["PathPatternConfig"]["Values"]) {
+            rules.insert(path.as_str().unwrap().replace('*', "{*rest}"), group.to_lowercase());
+        }
+    }
+    let listener = &balancer["Resources"]["HttpsListener"]["Properties"]["DefaultActions"][0];
+    assert_eq!(targets(listener), ["HomeTargets", "BlueTargets"]);
+    rules.insert("/{*rest}".into(), "home".into());
+    assert_eq!(rules, watched, "infra/balancer.yaml");
+
+    // Each group is handed to the front door under its own name.
+    let template = load("template.yaml");
+    for door in ["HttpApi", "Balancer"] {
+        let parameters = template["Resources"][door]["Properties"]["Parameters"].as_object().unwrap();
+        for (parameter, value) in parameters.iter().filter(|(name, _)| name.ends_with("Function")) {
+            let value = list(value)[0];
+            assert_eq!(value["Ref"], format!("{parameter}.Alias"), "{door}");
+        }
+    }
+}
+
+/// The group that a front door takes a path to: that of the longest route that fits.
+fn leads_to<'a>(watched: &'a BTreeMap<String, String>, path: &str) -> &'a str {
+    let fits = |route: &str| match route.strip_suffix("{*rest}") {
+        Some(start) => path.starts_with(start) && (path.len() > start.len() || start == "/"),
+        None => path == route,
+    };
+    let routes = watched.iter().filter(|(route, _)| fits(route));
+    routes.max_by_key(|(route, _)| route.len()).map(|(_, group)| group.as_str()).unwrap()
+}
+
+/// A route that the code gets and the front doors do not lead to its function fails here.
+#[test]
+fn every_route_of_the_code_is_led_to_its_function() {
+    let watched = watched();
+    for group in groups() {
+        let code = code_of(&format!("functions/{group}/src"));
+        let literals = quoted(&code);
+        let routes: Vec<&&str> =
+            literals.iter().filter(|text| text.starts_with("/api/") || text.starts_with("/images/{")).collect();
+        assert!(!routes.is_empty(), "{group} has no route");
+        for route in routes {
+            for version in ["v1", "v2"] {
+                let path = route.replace("{}", version).replace("{*key}", "key").replace("{id}", "id");
+                assert_eq!(leads_to(&watched, &path), group, "{route}");
+            }
+        }
+        // And what the tests of the group ask for. What belongs to no group is answered by `home`.
+        for file in files(&root().join(format!("functions/{group}/tests/cases"))) {
+            let request = Case::read(&file).request;
+            let path = request.path_and_query().0;
+            let led = leads_to(&watched, path);
+            assert!(led == group || led == "home", "{}: {path} is led to {led}", file.display());
+        }
+    }
+}
+
+/// The variables of a function, those of Globals included.
+fn variables(function: &Value) -> BTreeMap<String, Value> {
+    let template = load("template.yaml");
+    let common = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap().clone();
+    let own = function["Properties"]["Environment"]["Variables"].as_object().unwrap().clone();
+    common.into_iter().chain(own).collect()
+}
+
+/// The variables of the task, and those of its secrets.
+fn container_variables() -> (BTreeMap<String, Value>, BTreeMap<String, Value>) {
+    let template = load("infra/container.yaml");
+    let container = &template["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"][0];
+    let of = |section: &str, value: &str| {
+        let items = list(&container[section]).into_iter();
+        items.map(|item| (item["Name"].as_str().unwrap().to_owned(), item[value].clone())).collect()
+    };
+    (of("Environment", "Value"), of("Secrets", "ValueFrom"))
+}
+
+#[test]
+fn every_variable_of_the_template_is_read_by_the_code_that_gets_it() {
+    let shared = code_of("shared/src");
+    let reads = |code: &str, variable: &str| {
+        let known = quoted(code);
+        known.contains(variable) || variable.strip_suffix("_ID").is_some_and(|base| known.contains(base))
+    };
+    for (group, name, function) in functions() {
+        let mut code = shared.clone();
+        let own = match group.as_str() {
+            // Prices come from the catalogue.
+            "orders" => vec!["orders", "products"],
+            // It puts the other groups together.
+            "home" => vec!["home", "users", "products", "orders"],
+            group => vec![group],
+        };
+        own.iter().for_each(|group| code += &code_of(&format!("functions/{group}/src")));
+        for variable in variables(&function).keys() {
+            assert!(reads(&code, variable), "{name} has {variable}, which nothing reads");
+        }
+    }
+    let all = shared + &code_of("functions");
+    let (environment, secrets) = container_variables();
+    for variable in environment.keys().chain(secrets.keys()) {
+        assert!(reads(&all, variable), "the container has {variable}, which nothing reads");
+    }
+}
+
+/// Starts the code with the variables of the template and nothing else: what it cannot do without is there, and what
+/// the template says in words of its own is valid.
+#[test]
+fn the_variables_of_the_template_suffice() {
+    type Build = fn(&App) -> Result<(), ConfigError>;
+    let groups: [(&str, Build); 5] = [
+        ("users", |app| users::State::new(app).map(drop)),
+        ("products", |app| products::State::new(app).map(drop)),
+        ("orders", |app| orders::State::new(app).map(drop)),
+        ("home", |app| home::State::new(app).map(drop)),
+        ("thumbnails", |app| thumbnails::State::new(app).map(drop)),
+    ];
+    let parameters = load("template.yaml")["Parameters"].clone();
+    let start = |variables: BTreeMap<String, Value>, build: Build| {
+        let values = variables.into_iter().map(|(name, value)| (name.clone(), value_of(&name, &value, &parameters)));
+        let env = values.chain([("AWS_REGION".to_owned(), "us-east-1".to_owned())]).collect::<Env>();
+        let config = Config::from_env(&env)?;
+        let aws = Aws::local("http://127.0.0.1:1", config.limits)?;
+        build(&App::new(env, config, aws)?)
+    };
+    for (group, name, function) in functions() {
+        let (_, build) = groups.iter().find(|(known, _)| *known == group).expect("a group of this test");
+        start(variables(&function), *build).unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+    }
+    let (environment, secrets) = container_variables();
+    let everything = environment.into_iter().chain(secrets).collect();
+    start(everything, |app| container::routes(app).map(drop)).unwrap_or_else(|error| panic!("the container: {error}"));
+}
+
+/// The value that a variable has by default: that of its parameter, or what stands for something that is made.
+fn value_of(name: &str, value: &Value, parameters: &Value) -> String {
+    let parameter = value["Ref"].as_str().map(|parameter| &parameters[parameter]["Default"]);
+    match (value, parameter) {
+        (_, Some(Value::String(default))) => default.clone(),
+        (_, Some(Value::Number(default))) => default.to_string(),
+        (Value::String(text), _) => text.clone(),
+        (Value::Number(number), _) => number.to_string(),
+        // Off by default.
+        _ if ["ORIGIN_SECRET_ID", "IMAGES_SECRET_ID"].contains(&name) => String::new(),
+        _ if name.ends_with("_SECRET") => settings::value("JWT_SECRET").to_owned(),
+        _ => format!("the-{}", name.to_lowercase().replace('_', "-")),
+    }
+}
+
+/// The container gets what the functions get, but for what only one of them has a use for.
+#[test]
+fn the_container_has_the_settings_of_the_functions() {
+    let (environment, secrets) = container_variables();
+    let base = |name: &str| name.strip_suffix("_ID").unwrap_or(name).to_owned();
+    let container: BTreeSet<String> = environment.keys().chain(secrets.keys()).map(|name| base(name)).collect();
+    let mut functions_have = BTreeSet::new();
+    for (_, _, function) in functions() {
+        functions_have.extend(variables(&function).keys().map(|name| base(name)));
+    }
+    let only_functions: Vec<_> = functions_have.difference(&container).collect();
+    assert_eq!(only_functions, ["METRICS_NAMESPACE", "REQUEST_TIMEOUT_MS"]);
+    let only_container: Vec<_> = container.difference(&functions_have).collect();
+    assert_eq!(only_container, ["AWS_REGION", "PORT", "TRUSTED_PROXIES"]);
+    assert_eq!(environment["TRUSTED_PROXIES"], "1", "the load balancer, and nothing else");
+}
+
+#[test]
+fn secrets_have_the_names_that_documentation_and_edge_know() {
+    let data = load("infra/data.yaml");
+    let names: BTreeSet<String> = resources(&data, "AWS::SecretsManager::Secret")
+        .map(|(_, secret)| named(&secret["Properties"]["Name"]).replace("Prefix/", ""))
+        .collect();
+    let expected = ["images-secret", "jwt-secret", "oauth-client-secret", "origin-secret", "sync-secret"];
+    assert_eq!(names, expected.map(str::to_owned).into());
+    let template = load("template.yaml");
+    assert_eq!(template["Resources"]["Data"]["Properties"]["Parameters"]["Prefix"]["Ref"], "AWS::StackName");
+    assert_eq!(named(&template["Outputs"]["OriginSecret"]["Value"]), "AWS::StackName/origin-secret");
+    // The header that CloudFront shows it in, and the address that it is shown for.
+    let (edge, code) = (read("infra/edge.yaml"), code_of("shared/src/http"));
+    assert!(edge.contains("HeaderName: X-Origin-Verify") && quoted(&code).contains("x-origin-verify"));
+    assert!(edge.contains("CloudFront-Viewer-Address") && quoted(&code).contains("cloudfront-viewer-address"));
+}
+
+#[test]
+fn ports_and_health_paths_are_those_of_the_server() {
+    let server = code_of("shared/src/runtime");
+    assert!(server.contains("\"PORT\", 8080"), "the port that the templates have");
+    let container = load("infra/container.yaml");
+    let definition = &container["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"][0];
+    assert_eq!(container_variables().0["PORT"], "8080");
+    assert_eq!(definition["PortMappings"][0]["ContainerPort"], 8080);
+    assert_eq!(container["Resources"]["Service"]["Properties"]["LoadBalancers"][0]["ContainerPort"], 8080);
+    let network = load("infra/network.yaml");
+    for rule in ["BalancerToTasks", "TasksFromBalancer"] {
+        let properties = &network["Resources"][rule]["Properties"];
+        assert_eq!((&properties["FromPort"], &properties["ToPort"]), (&8080.into(), &8080.into()), "{rule}");
+    }
+    let balancer = load("infra/balancer.yaml");
+    let routes = code_of("shared/src");
+    for group in ["BlueTargets", "GreenTargets"] {
+        let properties = &balancer["Resources"][group]["Properties"];
+        assert_eq!(properties["Port"], 8080, "{group}");
+        let path = properties["HealthCheckPath"].as_str().unwrap();
+        assert!(routes.contains(&format!(".route(\"{path}\"")), "{group}: the server has no route {path}");
+    }
+    // Metrics are for Prometheus inside the VPC, and no rule of the load balancer leads there.
+    assert!(!read("infra/balancer.yaml").contains("/metrics"));
+}
+
+/// The timeouts stand in the order in which they have to come: the service, then the platform, then the front door.
+#[test]
+fn the_service_answers_before_the_platform_does() {
+    let template = load("template.yaml");
+    let common = template["Globals"]["Function"]["Timeout"].as_u64().unwrap();
+    let default = Config::from_env(&settings::pairs().collect()).unwrap().limits;
+    for (_, name, function) in functions() {
+        let platform = function["Properties"]["Timeout"].as_u64().unwrap_or(common) * 1000;
+        let own = variables(&function).get("REQUEST_TIMEOUT_MS").and_then(|ms| ms.as_str()?.parse().ok());
+        let request = own.unwrap_or(u64::try_from(default.request.as_millis()).unwrap());
+        let margin = u64::try_from(default.deadline_margin.as_millis()).unwrap();
+        assert!(request + margin < platform, "{name}: {request} ms and {margin} ms, of {platform} ms");
+        assert!(platform < 29_000, "{name}: an HTTP API waits for 30 s");
+    }
+}
+
+/// Every exception from checkov says why.
+#[test]
+fn every_suppression_has_a_reason() {
+    for file in [
+        "template.yaml",
+        "infra/balancer.yaml",
+        "infra/container.yaml",
+        "infra/data.yaml",
+        "infra/edge.yaml",
+        "infra/httpapi.yaml",
+        "infra/network.yaml",
+        "infra/observability.yaml",
+    ] {
+        for (name, resource) in load(file)["Resources"].as_object().unwrap() {
+            for skip in list(&resource["Metadata"]["checkov"]["skip"]) {
+                let reason = skip["comment"].as_str().unwrap_or_default();
+                assert!(reason.split_whitespace().count() >= 2, "{file}: {name} skips {} without a reason", skip["id"]);
+            }
+        }
+    }
+}
