@@ -75,22 +75,21 @@ impl Stack {
     ///
     /// 1. `identify`: everything below logs and answers with the request's id.
     /// 2. `record`: one line of the log and one record of the metrics; outside all that can change status or size.
-    /// 3. `common_headers`: on every answer, errors included.
-    /// 4. `cors`, where origins are named: a page may read errors too.
-    /// 5. `share`: gives coded answers again; outside all that makes them, inside all that is told of each request.
-    /// 6. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
-    /// 7. `render_errors`: the only place that gives an error its body; outside all that can fail.
-    /// 8. `announce`: the end of a version is said on errors too, and refuses before any work is done.
-    /// 9. panic: becomes an error like any other; inside 7 so that it gets a body.
-    /// 10. `revalidate`: needs the representation before it is coded, and may refuse.
-    /// 11. `refuse_oversized`: an answer that the front door would turn into a 502 of its own.
-    /// 12. `refuse_unfit`: what is too large, malformed or too much, before any work is done for the request.
-    /// 13. `deadline`: bounds all that waits for something.
-    /// 14. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
-    /// 15. `enforce`: the rate limit, which needs 14, and runs beside the handler of a read.
-    /// 16. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
+    /// 3. `common_headers`, and CORS where origins are named: on every answer, errors included.
+    /// 4. `share`: gives coded answers again; outside all that makes them, inside all that is told of each request.
+    /// 5. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
+    /// 6. `render_errors`: the only place that gives an error its body; outside all that can fail.
+    /// 7. `announce`: the end of a version is said on errors too, and refuses before any work is done.
+    /// 8. panic: becomes an error like any other; inside 6 so that it gets a body.
+    /// 9. `revalidate`: needs the representation before it is coded, and may refuse.
+    /// 10. `refuse_oversized`: an answer that the front door would turn into a 502 of its own.
+    /// 11. `refuse_unfit`: what is too large, malformed or too much, before any work is done for the request.
+    /// 12. `deadline`: bounds all that waits for something.
+    /// 13. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
+    /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
+    /// 15. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     ///
-    /// `/health` has 1, 3, 7 and 12 alone: it is asked all the time, and nobody wants to read or pay for that.
+    /// `/health` has 1, 3, 6 and 11 alone: it is asked all the time, and nobody wants to read or pay for that.
     pub fn wrap(self, routes: Router) -> Router {
         let [br, zstd, gzip] = compress::layers();
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
