@@ -135,10 +135,11 @@ pub(super) async fn share(State(cache): State<Share>, request: Request, next: Ne
     }
 }
 
-/// Whether anybody may have it who accepts the coding.
+/// Whether anybody may have it who accepts the coding. What has an age already is an old answer of a service that fails.
 fn is_for_all(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-    text(CACHE_CONTROL).split(',').any(|word| word.trim() == "public")
+    !headers.contains_key(AGE)
+        && text(CACHE_CONTROL).split(',').any(|word| word.trim() == "public")
         && headers.get_all(VARY).iter().count() <= 1
         && text(VARY)
             .split(',')
