@@ -32,6 +32,7 @@ const RATE_LIMIT_DEGRADED: &str = "RateLimitDegraded";
 const COLD_STARTS: &str = "ColdStarts";
 const SHED: &str = "RequestsShed";
 const CONNECTIONS: &str = "Connections";
+const IN_FLIGHT: &str = "RequestsInFlight";
 
 /// Upper bounds of the classes that Prometheus counts latencies in, in milliseconds.
 const LATENCY_BUCKETS: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 8000.0];
@@ -86,6 +87,11 @@ pub(crate) fn shed() -> Counter {
     counter!(SHED)
 }
 
+/// The requests that are being handled.
+pub(crate) fn in_flight() -> Gauge {
+    gauge!(IN_FLIGHT)
+}
+
 /// The connections that are open.
 pub(crate) fn connections() -> Gauge {
     gauge!(CONNECTIONS)
@@ -102,6 +108,7 @@ fn describe() {
     describe_counter!(RATE_LIMIT_DEGRADED, Unit::Count, "requests that the rate limit could not count");
     describe_counter!(COLD_STARTS, Unit::Count, "first requests of a process");
     describe_counter!(SHED, Unit::Count, "requests that were told to come again, since there were too many at a time");
+    describe_gauge!(IN_FLIGHT, Unit::Count, "requests that are being handled");
     describe_gauge!(CONNECTIONS, Unit::Count, "connections that are open");
 }
 
