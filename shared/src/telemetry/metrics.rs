@@ -35,6 +35,7 @@ const BACKEND_STALE: &str = "BackendStale";
 const BACKEND_LEFT_ALONE: &str = "BackendLeftAlone";
 const SHED: &str = "RequestsShed";
 const CONNECTIONS: &str = "Connections";
+const IN_FLIGHT: &str = "RequestsInFlight";
 /// Of all requests together, without dimensions: what alarms are on, since an alarm cannot sum up what it does not know.
 const SERVICE_ERRORS: &str = "ServiceErrors";
 const SERVICE_LATENCY: &str = "ServiceLatency";
@@ -109,6 +110,11 @@ pub(crate) fn shed() -> Counter {
     counter!(SHED)
 }
 
+/// The requests that are being handled.
+pub(crate) fn in_flight() -> Gauge {
+    gauge!(IN_FLIGHT)
+}
+
 /// The connections that are open.
 pub(crate) fn connections() -> Gauge {
     gauge!(CONNECTIONS)
@@ -130,6 +136,7 @@ fn describe() {
     describe_counter!(BACKEND_STALE, Unit::Count, "old answers that stood in for a failed upstream");
     describe_counter!(BACKEND_LEFT_ALONE, Unit::Count, "times that a failing upstream began to be left alone");
     describe_counter!(SHED, Unit::Count, "requests that were told to come again, since there were too many at a time");
+    describe_gauge!(IN_FLIGHT, Unit::Count, "requests that are being handled");
     describe_gauge!(CONNECTIONS, Unit::Count, "connections that are open");
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
+use metrics::Gauge;
 use tokio::{
     sync::Notify,
     time::{Duration, Instant},
@@ -86,14 +87,20 @@ impl Activity {
         self.state().blocked = None;
     }
 
-    /// A request has arrived. It is being handled until the guard is dropped.
-    pub(super) fn request(self: &Arc<Self>) -> Handling {
+    /// A request has arrived. It is being handled, and counted, until the guard is dropped.
+    pub(super) fn request(self: &Arc<Self>, count: &Gauge) -> Handling {
+        count.increment(1.0);
         let mut state = self.state();
         state.handling += 1;
         state.head = None;
         state.unread = false;
         state.active = Instant::now();
-        Handling(Arc::clone(self))
+        Handling { activity: Arc::clone(self), count: count.clone() }
+    }
+
+    /// Whether a handler is working on a request.
+    pub(super) fn handles(&self) -> bool {
+        self.state().handling > 0
     }
 
     /// A request's body was left unread.
@@ -158,11 +165,15 @@ impl Activity {
 }
 
 /// A request that is being handled.
-pub(super) struct Handling(Arc<Activity>);
+pub(super) struct Handling {
+    activity: Arc<Activity>,
+    count: Gauge,
+}
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        self.count.decrement(1.0);
+        let mut state = self.activity.state();
         state.handling -= 1;
         state.active = Instant::now();
     }

@@ -120,7 +120,7 @@ struct Requests {
 impl Requests {
     async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
         let Self { shared, peer, activity, crowded } = self;
-        let _handling = activity.request();
+        let _handling = activity.request(&shared.handling);
         let version = request.version();
         // Whoever asks how the service is gets an answer, above all when it is not well.
         let place = shared.in_flight.try_acquire().ok().filter(|_| !crowded);

@@ -117,7 +117,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// The status of an answer that hyper makes up itself: without a body, and without the id that all of ours have.
+/// The status of an answer that hyper makes up itself: without a body, and without the headers that all of ours have.
 fn bare_answer(bytes: &[u8]) -> Option<StatusCode> {
     // Long enough for hyper's three headers. Ours have more in the security headers alone.
     if bytes.len() > 200 || !bytes.starts_with(b"HTTP/1.") || !bytes.ends_with(b"\r\n\r\n") {

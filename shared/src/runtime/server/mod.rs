@@ -59,6 +59,7 @@ struct Shared {
     refusals: Refusals,
     draining: Arc<AtomicBool>,
     in_flight: Semaphore,
+    handling: Gauge,
     shed: Counter,
 }
 
@@ -84,6 +85,7 @@ impl Server {
             refusals: self.refusals.clone(),
             draining: Arc::clone(&self.draining),
             in_flight: Semaphore::new(self.options.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            handling: telemetry::in_flight(),
             shed: telemetry::shed(),
         });
         let mut connections = Connections::new(shared);
@@ -103,10 +105,17 @@ impl Server {
 struct Connections {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
-    activities: HashMap<Id, Arc<Activity>>,
+    open: HashMap<Id, Open>,
     /// How many there may be.
     limit: usize,
-    open: Gauge,
+    count: Gauge,
+}
+
+/// One of them.
+struct Open {
+    activity: Arc<Activity>,
+    /// Whether it was asked to make room.
+    leaves: bool,
 }
 
 impl Connections {
@@ -116,7 +125,8 @@ impl Connections {
         if limit < wanted {
             tracing::warn!(wanted, limit, "fewer connections than MAX_CONNECTIONS: the limit of open files is too low");
         }
-        Self { shared, tasks: JoinSet::new(), activities: HashMap::new(), limit, open: telemetry::connections() }
+        let count = telemetry::connections();
+        Self { shared, tasks: JoinSet::new(), open: HashMap::new(), limit, count }
     }
 
     /// Accepts connections until `end` resolves.
@@ -149,15 +159,14 @@ impl Connections {
             Ok((stream, peer)) => self.start(stream, peer),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                self.close_idle();
+                self.make_room();
                 sleep(BREATH).await;
             }
         }
     }
 
     fn start(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let full = self.tasks.len() >= self.limit;
-        let crowded = full && !self.close_idle();
+        let crowded = self.tasks.len() >= self.limit && !self.make_room();
         if crowded && self.tasks.len() >= self.limit + surplus(self.limit) {
             return;
         }
@@ -168,36 +177,41 @@ impl Connections {
         let activity = Arc::new(Activity::new());
         let serve = connection::serve(Arc::clone(&self.shared), stream, peer.ip(), Arc::clone(&activity), crowded);
         let task = self.tasks.spawn(serve);
-        self.activities.insert(task.id(), activity);
+        self.open.insert(task.id(), Open { activity, leaves: false });
         // Two servers of a process count together.
-        self.open.increment(1.0);
+        self.count.increment(1.0);
     }
 
-    /// Asks those connections to close that have been idle for longest; one in 64, so that a flood of new ones does not
-    /// look through all of them each time. Says whether there was one.
-    fn close_idle(&self) -> bool {
-        let idle = self.activities.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
-        let mut idle: Vec<_> = idle.collect();
+    /// Asks those connections to close that have been idle for longest, unless enough of them are closing already; one in
+    /// 64, so that a flood of new ones does not look through all of them each time. Says whether there will be room.
+    fn make_room(&mut self) -> bool {
+        let needed = (self.tasks.len() + 1).saturating_sub(self.limit).max(1);
+        let closing = self.open.values().filter(|open| open.leaves && !open.activity.handles()).count();
+        if closing >= needed {
+            return true;
+        }
+        let idle = self.open.values_mut().filter(|open| !open.leaves);
+        let mut idle: Vec<_> = idle.filter_map(|open| Some((open.activity.idle_since()?, open))).collect();
         let Some(last) = idle.len().checked_sub(1) else { return false };
         let oldest = last / 64;
         idle.select_nth_unstable_by_key(oldest, |(since, _)| *since);
-        for (_, activity) in &idle[..=oldest] {
-            activity.closing();
-            activity.close.notify_one();
+        for (_, open) in &mut idle[..=oldest] {
+            open.leaves = true;
+            open.activity.close.notify_one();
         }
         true
     }
 
     fn forget(&mut self, ended: std::result::Result<(Id, ()), tokio::task::JoinError>) {
         let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-        self.activities.remove(&id);
-        self.open.decrement(1.0);
+        self.open.remove(&id);
+        self.count.decrement(1.0);
     }
 
     /// Lets what is in flight finish.
     async fn finish(mut self) {
-        for activity in self.activities.values() {
-            activity.close.notify_one();
+        for open in self.open.values() {
+            open.activity.close.notify_one();
         }
         let limit = self.shared.options.drain_timeout;
         let all = async { while self.tasks.join_next().await.is_some() {} };
