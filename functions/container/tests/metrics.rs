@@ -2,21 +2,15 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    process::Stdio,
-    time::Duration,
-};
+use std::{process::Stdio, time::Duration};
 
 use dev::settings;
-use tests::server::{SETTINGS, demo_database};
+use tests::server::{SETTINGS, demo_database, free_port};
 use tokio::process::{Child, Command};
 
 /// Starts the container on a free port.
 async fn container(endpoint: &str, changes: &[(&str, &str)]) -> (Child, String) {
-    // Below the ports that the system gives to clients: one that connects to its own range may meet itself.
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let port = std::iter::repeat_with(|| fastrand::u16(15_000..30_000)).find(free).unwrap().to_string();
+    let port = free_port().to_string();
     let own = [("AWS_ENDPOINT_URL_DYNAMODB", endpoint), ("PORT", &port), ("LOG_LEVEL", "off")];
     let child = Command::new(env!("CARGO_BIN_EXE_container"))
         .env_clear()
