@@ -101,8 +101,17 @@ impl Container {
 
     /// The memory that the process holds, in bytes.
     pub fn memory(&self) -> Option<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that the process has ever had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:").expect("a process of Linux")
+    }
+
+    fn status(&self, name: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
     }
 

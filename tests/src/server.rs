@@ -1,6 +1,6 @@
 //! The whole service on a fresh embedded DynamoDB, over TCP, in this process.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use dev::{app, database::Database, demo, settings, tables};
@@ -23,6 +23,13 @@ pub const SETTINGS: [(&str, &str); 2] = [
         r#"{"v1":{"deprecated":"2026-11-25T00:00:00Z","sunset":"2999-11-25T00:00:00Z","successor":"v2"}}"#,
     ),
 ];
+
+/// A free port for a process that cannot choose one itself. It is below those that the system gives to clients: one that
+/// connects to its own range may meet itself.
+pub fn free_port() -> u16 {
+    let free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(15_000..30_000)).find(free).expect("a free port")
+}
 
 /// A database with tables and the demo data.
 pub async fn demo_database() -> Database {

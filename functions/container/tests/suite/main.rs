@@ -4,6 +4,8 @@
 
 mod clients;
 mod end;
+#[cfg(target_os = "linux")]
+mod memory;
 mod metrics;
 mod overload;
 mod parity;

@@ -7,7 +7,11 @@ use std::{
 };
 
 use dev::{demo, settings};
-use tests::{emulator::Store, logs, server::SETTINGS};
+use tests::{
+    emulator::Store,
+    logs,
+    server::{SETTINGS, free_port},
+};
 use tokio::process::{Child, Command};
 
 use crate::{
@@ -87,12 +91,6 @@ impl<'a> Server<'a> {
         };
         items.iter().map(entry).collect()
     }
-}
-
-/// Below the ports that the system gives to clients: one that connects to a port of its own range may meet itself.
-fn free_port() -> u16 {
-    let free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    std::iter::repeat_with(|| fastrand::u16(15_000..30_000)).find(free).expect("a free port")
 }
 
 fn spawn(store: &Store, port: u16) -> Child {

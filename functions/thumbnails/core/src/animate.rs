@@ -23,7 +23,7 @@ pub(crate) fn animate(
     for frame in animation.frames {
         cancel.check()?;
         let frame = frame?;
-        let resized = frame.raster.resized(plan.area, plan.resized)?;
+        let resized = frame.raster.resized(plan.area, plan.resized);
         let finished = finish(resized, &conversion, plan);
         output.add(&color::to_rgba(finished).pixels, frame.millis)?;
     }

@@ -15,6 +15,11 @@ pub(crate) struct Area {
 }
 
 impl Area {
+    /// Whether it is the whole of a picture with these sides.
+    pub(crate) fn is_whole(self, (width, height): (u32, u32)) -> bool {
+        self == Self { left: 0.0, top: 0.0, width: width.into(), height: height.into() }
+    }
+
     /// The same part of a picture that is scaled by these factors.
     pub(crate) fn scaled(self, x: f64, y: f64) -> Self {
         Self { left: self.left * x, top: self.top * y, width: self.width * x, height: self.height * y }

@@ -28,6 +28,7 @@ mod planes;
 mod raster;
 mod render;
 mod request;
+mod resize;
 mod shrink;
 
 pub use cancel::Cancel;

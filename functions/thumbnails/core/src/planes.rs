@@ -41,7 +41,7 @@ impl Planes {
     /// The component at this place, resized.
     fn part(&self, at: usize, size: (u32, u32)) -> Result<Vec<u8>, Error> {
         let part = self.parts.get(at).ok_or_else(|| Error::malformed("a component is missing"))?;
-        Ok(part.raster.resized(part.area, size)?.pixels)
+        Ok(part.raster.resized(part.area, size).pixels)
     }
 
     /// One picture of `Gray`, `Rgb` or `Cmyk`.

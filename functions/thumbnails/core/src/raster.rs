@@ -1,12 +1,9 @@
 //! Pixels in memory, and resizing them.
 
-use fast_image_resize::{
-    FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
-    images::{TypedImage, TypedImageRef},
-    pixels::{U8, U8x3, U8x4},
+use crate::{
+    geometry::Area,
+    resize::{Axis, resize},
 };
-
-use crate::{Error, geometry::Area};
 
 /// What the bytes of a pixel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,35 +35,47 @@ pub(crate) struct Raster {
     pub(crate) pixels: Vec<u8>,
 }
 
-impl Raster {
-    /// A part of it, resized by a Lanczos filter. Colours are weighed by their alpha.
-    pub(crate) fn resized(&self, area: Area, (width, height): (u32, u32)) -> Result<Self, Error> {
-        // Rounding may lead a hair over the edge, which the resizer refuses.
-        let (left, top) = (area.left.max(0.0), area.top.max(0.0));
-        let (wide, high) = (f64::from(self.width) - left, f64::from(self.height) - top);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-            .use_alpha(self.layout == Layout::Rgba)
-            .crop(left, top, area.width.min(wide), area.height.min(high));
-        let mut pixels = vec![0; width as usize * height as usize * self.layout.bytes()];
-        // Typed: the resizer that finds out by itself would bring code for thirteen kinds of pixels.
-        match self.layout {
-            Layout::Gray => self.resize::<U8>(&mut pixels, (width, height), &options),
-            Layout::Rgb => self.resize::<U8x3>(&mut pixels, (width, height), &options),
-            Layout::Rgba | Layout::Cmyk => self.resize::<U8x4>(&mut pixels, (width, height), &options),
-        }?;
-        Ok(Self { width, height, layout: self.layout, pixels })
-    }
+/// Colours times their alpha: what is not seen must not shine through at the edges.
+fn weighed(pixels: &[u8]) -> Vec<u8> {
+    let part = |color: u8, alpha: u8| {
+        let product = u32::from(color) * u32::from(alpha);
+        u8::try_from((product + 127) / 255).unwrap_or(u8::MAX)
+    };
+    let pixels = pixels.as_chunks().0.iter();
+    pixels.flat_map(|[r, g, b, a]| [part(*r, *a), part(*g, *a), part(*b, *a), *a]).collect()
+}
 
-    fn resize<P: PixelTrait>(
-        &self,
-        pixels: &mut [u8],
-        (width, height): (u32, u32),
-        options: &ResizeOptions,
-    ) -> Result<(), Error> {
-        let source =
-            TypedImageRef::<P>::from_buffer(self.width, self.height, &self.pixels).map_err(Error::malformed)?;
-        let mut target = TypedImage::<P>::from_buffer(width, height, pixels).map_err(Error::malformed)?;
-        Resizer::new().resize_typed(&source, &mut target, options).map_err(Error::malformed)
+/// The way back.
+fn unweigh(pixels: &mut [u8]) {
+    for [colors @ .., alpha] in pixels.as_chunks_mut::<4>().0 {
+        let alpha = u32::from(*alpha);
+        for color in colors {
+            let whole = (u32::from(*color) * 255 + alpha / 2) / alpha.max(1);
+            *color = u8::try_from(whole).unwrap_or(u8::MAX);
+        }
+    }
+}
+
+impl Raster {
+    /// A part of it, resized. Colours are weighed by their alpha.
+    pub(crate) fn resized(&self, area: Area, (width, height): (u32, u32)) -> Self {
+        let size = (self.width, self.height);
+        let pixels = if size == (width, height) && area.is_whole(size) {
+            self.pixels.clone()
+        } else {
+            let columns = Axis::new(self.width, area.left, area.width, width);
+            let rows = Axis::new(self.height, area.top, area.height, height);
+            match self.layout {
+                Layout::Gray => resize::<1, 32>(&self.pixels, self.width, &columns, &rows),
+                Layout::Rgb => resize::<3, 24>(&self.pixels, self.width, &columns, &rows),
+                Layout::Cmyk => resize::<4, 32>(&self.pixels, self.width, &columns, &rows),
+                Layout::Rgba => {
+                    let mut pixels = resize::<4, 32>(&weighed(&self.pixels), self.width, &columns, &rows);
+                    unweigh(&mut pixels);
+                    pixels
+                }
+            }
+        };
+        Self { width, height, layout: self.layout, pixels }
     }
 }

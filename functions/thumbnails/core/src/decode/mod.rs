@@ -46,7 +46,7 @@ impl Pixels {
     /// The part at its final size.
     pub(crate) fn resized(&self, size: (u32, u32)) -> Result<Raster, Error> {
         match self {
-            Self::Packed(raster, area) => raster.resized(*area, size),
+            Self::Packed(raster, area) => Ok(raster.resized(*area, size)),
             Self::Planes(planes) => planes.resized(size),
         }
     }

@@ -1,0 +1,75 @@
+//! What a flood of thumbnails takes of the memory.
+
+use std::{net::SocketAddr, num::NonZeroUsize, thread::available_parallelism};
+
+use axum::{Router, body::Bytes, extract::Path, routing::get};
+use photos::Photo;
+use tests::{container::Container, server::plain_client};
+use tokio::net::TcpListener;
+
+use crate::container;
+
+const MB: u64 = 1024 * 1024;
+/// The largest file that is read: docs/thumbnails.md.
+const LARGEST: usize = 20 * 1024 * 1024;
+/// Connections, and what the allocator keeps: for a thousand clients.
+const REST: u64 = 96 * MB;
+/// glibc keeps a freed block for the next one, in each of its arenas, unless it is told what is large.
+const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
+
+/// A bucket with a small photo, and one in a file that is as large as a file may be.
+async fn bucket() -> SocketAddr {
+    let small = Bytes::from(Photo::of("small").jpeg(64, 48));
+    let mut large = Photo::of("large").jpeg(2000, 1500);
+    // What follows the end of a picture is read, and means nothing.
+    large.resize(LARGEST, 0);
+    let large = Bytes::from(large);
+    let object = async move |Path((_, key)): Path<(String, String)>| {
+        if key == "large.jpg" { large.clone() } else { small.clone() }
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/{bucket}/{*key}", get(object))).await });
+    address
+}
+
+async fn status(container: &Container, client: &reqwest::Client, target: String) -> u16 {
+    let answer = client.get(format!("http://{}{target}", container.address)).send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    answer.bytes().await.expect("a whole answer");
+    status
+}
+
+/// Sizes that no cache has, asked for all at once, of the largest file: as many as are made at a time are in memory,
+/// whoever else waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_thumbnails_at_once_take_the_memory_of_those_that_are_made() {
+    if !Container::is_the_process() {
+        eprintln!("skipped: the memory of a container in an image cannot be looked at from here");
+        return;
+    }
+    let bucket = format!("http://{}", bucket().await);
+    // Nothing of a thumbnail needs the database. The queue is what is looked at, not the limit in front of it.
+    let changes = [("AWS_ENDPOINT_URL_S3", bucket.as_str()), ("MAX_IN_FLIGHT", "2000"), GIVE_BACK];
+    let (container, client) = (container("http://127.0.0.1:1", changes).await, plain_client());
+    let status = async |target: String| status(&container, &client, target).await;
+    assert_eq!(status("/images/small.jpg?w=32".into()).await, 200);
+    let before = container.peak_memory();
+    for width in [16, 32, 48] {
+        assert_eq!(status(format!("/images/large.jpg?w={width}")).await, 200);
+    }
+    let one = container.peak_memory() - before;
+    assert!(one >= LARGEST as u64, "the file is in memory once: {} MB", one / MB);
+
+    let answers = (1..=1000).map(|height| status(format!("/images/large.jpg?w=320&h={height}&format=webp")));
+    let answers = futures_util::future::join_all(answers).await;
+    let turns = available_parallelism().map_or(1, NonZeroUsize::get) as u64;
+    let (taken, bound) = (container.peak_memory() - before, turns * one + REST);
+    println!("{} MB for one, {} MB for a thousand; at most {} MB", one / MB, taken / MB, bound / MB);
+    assert!(taken <= bound, "{} MB for {turns} at a time, each {} MB", taken / MB, one / MB);
+
+    let count = |status| answers.iter().filter(|answer| **answer == status).count();
+    // Those at the end of the queue may be too late on a slow machine.
+    assert_eq!(count(200) + count(429) + count(504), 1000, "{answers:?}");
+    assert!(count(200) > 0 && count(429) > 0, "{answers:?}");
+}
