@@ -183,15 +183,15 @@ async fn images_are_signed_with_the_current_secret() {
         let env: Env = pairs().chain([(name, value)]).collect();
         Images::from_env(&env, &client).unwrap()
     };
-    let managed = images("IMAGES_SECRET_ID", "bff/images");
-    assert_eq!(managed.addresses().await.unwrap_err().code(), Code::Unavailable, "which a phone may retry");
+    let kept = images("IMAGES_SECRET_ID", "bff/images");
+    assert_eq!(kept.addresses().await.unwrap_err().code(), Code::Unavailable, "which a phone may retry");
     manager.set(json!({ "AWSCURRENT": NEW, "AWSPREVIOUS": OLD }));
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-    let address = managed.addresses().await.unwrap().original("a.jpg");
+    let address = kept.addresses().await.unwrap().original("a.jpg");
     assert_eq!(address, images("IMAGES_SECRET", NEW).addresses().await.unwrap().original("a.jpg"));
     assert_ne!(address, images("IMAGES_SECRET", OLD).addresses().await.unwrap().original("a.jpg"));
     let calls = manager.calls.load(Ordering::SeqCst);
-    managed.addresses().await.unwrap();
+    kept.addresses().await.unwrap();
     assert_eq!(manager.calls.load(Ordering::SeqCst), calls, "not fetched for each answer");
 }
 

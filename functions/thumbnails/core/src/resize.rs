@@ -121,7 +121,7 @@ fn pass<const CHANNELS: usize, const LANES: usize>(
 }
 
 /// Adds up this many samples of rows that are `stride` apart, each row times its weight.
-#[inline(always)]
+#[inline]
 fn sums<const N: usize>(source: &[u8], at: usize, stride: usize, weights: &[i16]) -> [i32; N] {
     let mut sums = [0; N];
     for (row, weight) in weights.iter().enumerate() {
@@ -134,7 +134,7 @@ fn sums<const N: usize>(source: &[u8], at: usize, stride: usize, weights: &[i16]
 }
 
 /// Writes pixels of a row to the places of a column.
-#[inline(always)]
+#[inline]
 fn put<const CHANNELS: usize>(samples: &[u8], out: &mut [u8], first: usize, y: usize, height: usize) {
     let column = out.as_chunks_mut::<CHANNELS>().0[first * height + y..].iter_mut().step_by(height);
     for (pixel, sample) in column.zip(samples.as_chunks::<CHANNELS>().0) {
