@@ -8,6 +8,7 @@ pub mod database;
 pub mod demo;
 pub mod epoch;
 pub mod runtime_api;
+pub mod secrecy;
 pub mod settings;
 pub mod tables;
 pub mod token;

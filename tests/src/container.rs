@@ -13,17 +13,21 @@ use std::{
 use dev::settings;
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     sync::watch,
 };
 
-use crate::server::SETTINGS;
+use crate::{logs, server::SETTINGS};
 
 /// How long a start or an end may take on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A running container. It is killed when this is dropped.
+/// A program that is started in place of the binary.
+fn in_place() -> Option<OsString> {
+    env::var_os("CONTAINER")
+}
+
+/// A running container. It is stopped when this is dropped.
 pub struct Container {
     process: Child,
     log: watch::Receiver<Vec<Value>>,
@@ -34,33 +38,39 @@ pub struct Container {
 }
 
 impl Container {
+    /// The binary, or what stands for it, without an environment.
+    pub fn command(binary: &Path) -> Command {
+        let mut command = Command::new(in_place().unwrap_or_else(|| binary.into()));
+        command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
+        command.envs(env::var_os("IMAGE").map(|image| ("IMAGE", image)));
+        command
+    }
+
+    /// Whether this is the binary itself, which can be killed and measured, and not a program that runs it.
+    pub fn is_the_process() -> bool {
+        in_place().is_none()
+    }
+
     /// Starts the container on a DynamoDB, with some settings changed, on ports that are free.
     ///
     /// The variable `CONTAINER` names a program to start in place of the binary, with the same environment: a script that
     /// runs the image, for example.
     pub async fn start(binary: &Path, endpoint: &str, changes: impl IntoIterator<Item = (&str, &str)>) -> Self {
-        let program = env::var_os("CONTAINER").unwrap_or_else(|| OsString::from(binary));
         let own =
             [("AWS_ENDPOINT_URL_DYNAMODB", endpoint), ("PORT", "0"), ("METRICS_PORT", "0"), ("LOG_FORMAT", "json")];
-        let mut process = Command::new(&program)
-            .env_clear()
-            .envs(env::var_os("PATH").map(|path| ("PATH", path)))
+        let mut process = Self::command(binary)
             .envs(settings::pairs().filter(|(_, value)| !value.is_empty()).chain(SETTINGS))
             .envs(own)
             .envs(changes)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()));
         let (sender, log) = watch::channel(Vec::new());
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                // A server that does not log JSON has its reason, which a person wants to see.
-                let line = serde_json::from_str(&line).unwrap_or_else(|_| line.into());
-                sender.send_modify(|lines| lines.push(line));
-            }
+        logs::follow_into(process.stdout.take().expect("piped"), move |line| {
+            // A server that does not log JSON has its reason, which a person wants to see.
+            let line = serde_json::from_str(&line).unwrap_or_else(|_| line.into());
+            sender.send_modify(|lines| lines.push(line));
         });
         let unknown = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut container = Self { process, log, address: unknown, metrics: unknown };
@@ -89,7 +99,7 @@ impl Container {
         self.process.id().expect("a running process")
     }
 
-    /// The memory that it holds, in bytes; unknown where the container is not the process that was started.
+    /// The memory that the process holds, in bytes.
     pub fn memory(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -106,5 +116,18 @@ impl Container {
     pub async fn ended(&mut self) -> ExitStatus {
         let end = tokio::time::timeout(PATIENCE, self.process.wait()).await;
         end.unwrap_or_else(|_| panic!("the container does not stop: {:?}", self.log.borrow())).expect("a child")
+    }
+}
+
+/// Panics when its log tells what it must not.
+impl Drop for Container {
+    fn drop(&mut self) {
+        if Self::is_the_process() {
+            let _ = self.process.start_kill();
+        } else if let Some(id) = self.process.id() {
+            // What runs the container passes this on, while its own death would leave the container behind.
+            let _ = std::process::Command::new("kill").args(["-TERM", &id.to_string()]).status();
+        }
+        logs::check();
     }
 }

@@ -27,6 +27,7 @@ pub async fn run(door: Door, binary: &Path, folder: &Path) {
     let name = format!("{door:?}");
     let send = async |request: Request| open.send(&request).await;
     let differences = differences(&name, folder, door == Door::Upstreams, send).await;
+    open.close().await;
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }
 

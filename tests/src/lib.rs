@@ -10,12 +10,14 @@
 pub mod alarm;
 pub mod case;
 pub mod coding;
+pub mod collector;
 pub mod container;
 pub mod door;
 pub mod emf;
 pub mod emulator;
 pub mod event;
 pub mod golden;
+pub mod logs;
 pub mod server;
 pub mod template;
 

@@ -10,7 +10,10 @@ use shared::{
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::case::{Answer, Request, Response};
+use crate::{
+    case::{Answer, Request, Response},
+    logs,
+};
 
 /// What differs from `dev/local.env` in all tests that do not say otherwise: nobody is limited, and version 1 does not end.
 pub const SETTINGS: [(&str, &str); 2] = [
@@ -52,8 +55,19 @@ impl Server {
 
     /// Every route group, with some settings changed and some routes added.
     pub async fn with<const N: usize>(endpoint: &str, settings: [(&str, &str); N], extra: Router) -> Self {
+        Self::with_all(endpoint, settings, extra).await
+    }
+
+    /// The same, with any number of settings.
+    pub async fn with_all<'a>(
+        endpoint: &str,
+        settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+        extra: Router,
+    ) -> Self {
+        let changes: Vec<(&str, &str)> = settings.into_iter().collect();
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let env: Env = settings::pairs().chain(SETTINGS).map(owned).chain(settings.map(owned)).collect();
+        logs::watch(changes.iter().copied());
+        let env: Env = settings::pairs().chain(SETTINGS).map(owned).chain(changes.into_iter().map(owned)).collect();
         let app = app::with(env, endpoint).expect("good settings");
         let service = app.service(container::routes(&app).expect("good settings").merge(extra));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
@@ -88,9 +102,11 @@ impl Server {
     }
 }
 
+/// Panics when a log line of this process tells a secret, a token or an e-mail address.
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
+        logs::check();
     }
 }
 

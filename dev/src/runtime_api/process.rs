@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{Invocation, InvokeError, RuntimeApi, Shared};
+use crate::secrecy::Secrets;
 
 /// A Lambda binary that runs against a [`RuntimeApi`] of its own.
 ///
@@ -26,6 +27,7 @@ pub struct LambdaProcess {
     pid: u32,
     spawned: Instant,
     log: watch::Sender<Vec<String>>,
+    secrets: Secrets,
     kill: Option<oneshot::Sender<()>>,
     watcher: JoinHandle<Option<ExitStatus>>,
 }
@@ -61,6 +63,9 @@ impl LambdaProcess {
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
+        let envs: Vec<(K, V)> = envs.into_iter().collect();
+        let texts = envs.iter().filter_map(|(name, value)| Some((name.as_ref().to_str()?, value.as_ref().to_str()?)));
+        let secrets = Secrets::of(texts);
         command.envs(api.env()).envs(envs);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
 
@@ -77,7 +82,7 @@ impl LambdaProcess {
         ];
         let (kill, killed) = oneshot::channel();
         let watcher = tokio::spawn(watch_over(child, readers, killed, Arc::clone(&api.shared), log.clone()));
-        Ok(Self { api, pid, spawned, log, kill: Some(kill), watcher })
+        Ok(Self { api, pid, spawned, log, secrets, kill: Some(kill), watcher })
     }
 
     /// The API that the process talks to.
@@ -141,18 +146,36 @@ impl LambdaProcess {
     /// Kills the process, waits for its end, and says how it ended. The log is complete after this.
     ///
     /// The answer is `None` when it was stopped before or could not be waited for.
+    ///
+    /// # Panics
+    /// When the log tells a secret, a token or an e-mail address.
     pub async fn stop(&mut self) -> Option<ExitStatus> {
         let kill = self.kill.take()?;
         // It may have ended by itself, and then nobody listens.
         let _ = kill.send(());
-        (&mut self.watcher).await.ok().flatten()
+        let status = (&mut self.watcher).await.ok().flatten();
+        self.check_secrecy();
+        status
+    }
+
+    fn check_secrecy(&self) {
+        for line in &*self.log.borrow() {
+            if let Some(told) = self.secrets.told_by(line) {
+                panic!("the log tells {told}: {line}");
+            }
+        }
     }
 }
 
+/// Panics when the log, as far as it was read, tells a secret, a token or an e-mail address.
 impl Drop for LambdaProcess {
     fn drop(&mut self) {
         // The task owns the child, which is killed when dropped.
         self.watcher.abort();
+        // A test that fails already needs no second reason, and could not bear one.
+        if self.kill.is_some() && !std::thread::panicking() {
+            self.check_secrecy();
+        }
     }
 }
 

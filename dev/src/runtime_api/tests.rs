@@ -189,6 +189,23 @@ async fn a_process_is_watched() {
     assert_eq!(process.stop().await.and_then(|status| status.code()), Some(3));
 }
 
+/// Every test that starts a function fails when its log tells what it must not.
+#[tokio::test]
+async fn a_log_keeps_secrets() {
+    let says = async |line: &str| {
+        let environment = [("SAY", line), ("SYNC_SECRET", "a secret of some length")];
+        let mut process = LambdaProcess::spawn_with_args("sh", ["-c", "echo $SAY >&2"], environment).await.expect("sh");
+        process.wait_for_log(LIMIT, |_| true).await;
+        tokio::spawn(async move { process.stop().await.is_some() }).await.map_err(|error| error.into_panic())
+    };
+    assert!(says("request served").await.is_ok());
+    for line in ["to someone@example.com", "Bearer x", "keyed by a secret of some length"] {
+        let panic = says(line).await.expect_err(line);
+        let sentence = panic.downcast_ref::<String>().expect("a sentence");
+        assert!(sentence.starts_with("the log tells ") && sentence.ends_with(line), "{sentence}");
+    }
+}
+
 #[tokio::test]
 async fn a_process_is_killed() {
     let mut process =

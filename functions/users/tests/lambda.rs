@@ -108,6 +108,7 @@ async fn a_wrong_setting_stops_the_start_and_is_named() {
         ("LOG_LEVEL", "loud", "LOG_LEVEL is \"loud\""),
         ("AWS_CA_BUNDLE", "/no/such/file", "AWS_CA_BUNDLE is \"/no/such/file\""),
         ("REQUEST_TIMEOUT_MS", "0", "REQUEST_TIMEOUT_MS is 0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "OTEL_EXPORTER_OTLP_ENDPOINT is \"collector:4318\""),
         ("BACKEND_USERS_URL", "users.internal", "BACKEND_USERS_URL is \"users.internal\""),
     ];
     for (name, value, sentence) in wrong {
@@ -169,6 +170,61 @@ async fn a_request_is_one_line_of_the_log() {
     for private in ["john@example.com", "John Doe", "Bearer", "eyJ", "local-development-only"] {
         assert!(!log.contains(private), "{private} is in the log:\n{log}");
     }
+}
+
+/// A span is with the collector before the answer is handed over, and belongs to the caller's trace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_a_span() {
+    let database = demo_database().await;
+    let collector = tests::collector::Collector::start().await;
+    let endpoint = collector.endpoint();
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("LOG_FORMAT", "json")];
+    let process = spawn(BINARY.as_ref(), &database.endpoint(), settings).await;
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let traced = |sampled: &str, mut request: Request| {
+        request.headers.insert("traceparent".into(), format!("00-{trace}-{parent}-{sampled}"));
+        Source::ApigwV2.event(&request)
+    };
+    process.invoke(&traced("01", me()), LIMIT).await.unwrap();
+    let unknown = Request { target: "/api/v1/users/nobody".into(), ..me() };
+    process.invoke(&traced("01", unknown), LIMIT).await.unwrap();
+    let spans = collector.look();
+    let [first, second] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((first.name.as_str(), first.service.as_str()), ("GET /api/v2/users/me", "local"));
+    assert_eq!([&first.ids[0], &first.ids[2]], [&Some(trace.to_owned()), &Some(parent.to_owned())]);
+    let pairs =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+    let common = [("http.request.method", "GET"), ("http.response.status_code", "200")];
+    assert_eq!(
+        first.attributes,
+        pairs(&[common[0], common[1], ("http.route", "/api/v2/users/me"), ("bff.api_version", "v2")])
+    );
+    assert_eq!(second.attributes.last(), pairs(&[("error.type", "NOT_FOUND")]).last());
+    assert!(!second.failed && first.ids[1] != second.ids[1] && second.name == "GET /api/v1/users/{id}", "{second:?}");
+    assert!(!format!("{spans:?}").contains("user-123"), "a span has templates, never ids");
+    process.wait_for_log(LIMIT, |line| line.contains(trace)).await.expect("the log names the trace");
+
+    // What the caller does not record is not recorded here either, and the stand-in's X-Ray samples nothing.
+    process.invoke(&traced("00", me()), LIMIT).await.unwrap();
+    process.invoke(&Source::ApigwV2.event(&me()), LIMIT).await.unwrap();
+    assert_eq!(collector.look(), []);
+}
+
+/// A collector that is not there costs no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_without_a_collector_are_dropped() {
+    let database = demo_database().await;
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"), ("LOG_FORMAT", "json")];
+    let process = spawn(BINARY.as_ref(), &database.endpoint(), settings).await;
+    for _ in 0..3 {
+        let mut request = me();
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        request.headers.insert("traceparent".into(), parent.into());
+        assert_eq!(process.invoke(&Source::ApigwV2.event(&request), LIMIT).await.unwrap().body["statusCode"], 200);
+    }
+    let warned = |line: &str| line.contains("spans could not be sent");
+    process.wait_for_log(LIMIT, warned).await.expect("a warning");
+    assert_eq!(process.log().iter().filter(|line| warned(line)).count(), 1, "then it rests");
 }
 
 /// Metrics leave before the answer is handed over, since the environment may freeze for ever after it.

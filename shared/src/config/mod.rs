@@ -6,7 +6,7 @@ mod jwt;
 mod limits;
 mod secret;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::http::versions::Versions;
 
@@ -38,8 +38,12 @@ pub struct Config {
     pub proxies: Proxies,
     /// Where data comes from over HTTP.
     pub backends: Backends,
+    /// `SERVER_TIMING` (`off`): whether a request may ask where its time goes.
+    pub server_timing: bool,
     /// `API_VERSIONS`: the end of versions.
     pub versions: Versions,
+    /// `SHARED_CACHE_MS` (0): how long an answer that anybody may share is given again without being made again.
+    pub shared_cache: Duration,
     /// `DOCS_URL`: base of the links in error bodies, without a trailing slash.
     pub docs_url: Arc<str>,
     /// `BASE_PATH`: a custom domain's base-path mapping that API Gateway leaves in the path, for example `/mobile`.
@@ -60,7 +64,9 @@ impl Config {
             rate_limit: RateLimit::from_env(env, limits)?,
             proxies: Proxies::from_env(env)?,
             backends: Backends::from_env(env)?,
+            server_timing: server_timing(env)?,
             versions: Versions::from_env(env, &docs_url)?,
+            shared_cache: Duration::from_millis(env.parsed("SHARED_CACHE_MS", 0)?),
             limits,
             docs_url,
             base_path: base_path(env)?,
@@ -72,6 +78,27 @@ impl Proxies {
     fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let origin_secret = SecretSource::from_env(env, "ORIGIN_SECRET")?;
         Ok(Self { hops: env.parsed("TRUSTED_PROXIES", 0)?, origin_secret })
+    }
+}
+
+/// For development only: where the store is AWS's own, nobody is told.
+fn server_timing(env: &Env) -> Result<bool, ConfigError> {
+    let name = "SERVER_TIMING";
+    match env.optional(name).unwrap_or("off") {
+        "off" => Ok(false),
+        "on" => {
+            let endpoint = env.url("AWS_ENDPOINT_URL_DYNAMODB")?.or(env.url("AWS_ENDPOINT_URL")?);
+            let host = endpoint.and_then(|url| Some(url.parse::<http::Uri>().ok()?.host()?.to_owned()));
+            let of_aws = |host: &String| {
+                [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|end| host.ends_with(end))
+            };
+            if host.is_none_or(|host| of_aws(&host)) {
+                let problem = "is on, which is for development: it goes with an emulator's AWS_ENDPOINT_URL_DYNAMODB";
+                return Err(ConfigError::new(name, problem));
+            }
+            Ok(true)
+        }
+        other => Err(ConfigError::new(name, format!("is {other:?}; it must be on or off"))),
     }
 }
 
@@ -146,6 +173,18 @@ mod tests {
                 &[("STORE_ATTEMPT_TIMEOUT_MS", "3000")],
                 "STORE_ATTEMPT_TIMEOUT_MS is longer than STORE_TIMEOUT_MS, 2s: the first attempt would have no time",
             ),
+            (
+                &[("SERVER_TIMING", "on")],
+                "SERVER_TIMING is on, which is for development: it goes with an emulator's AWS_ENDPOINT_URL_DYNAMODB",
+            ),
+            (
+                &[
+                    ("SERVER_TIMING", "on"),
+                    ("AWS_ENDPOINT_URL", "https://vpce-1.dynamodb.eu-central-1.vpce.amazonaws.com"),
+                ],
+                "SERVER_TIMING is on, which is for development: it goes with an emulator's AWS_ENDPOINT_URL_DYNAMODB",
+            ),
+            (&[("SERVER_TIMING", "1")], "SERVER_TIMING is \"1\"; it must be on or off"),
             (&[("BACKEND_USERS_URL", "users")], "BACKEND_USERS_URL is \"users\", which is not a web address"),
             (
                 &[("BACKEND_USERS_URL", "ftp://users.internal")],

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     backend::dynamo::{is_throttling, store_error},
     error::ApiError,
+    telemetry::timing::{self, STORE},
 };
 
 /// A table. Cheap to clone.
@@ -38,12 +39,12 @@ impl DynamoStore {
 impl Store for DynamoStore {
     async fn get(&self, scope: &str, sort_key: &str, strong: bool) -> Result<Option<Item>, ApiError> {
         let request = self.client.get_item().table_name(&self.table).consistent_read(strong);
-        let answer = request.key("pk", text(scope)).key("sk", text(sort_key)).send().await.map_err(store_error)?;
-        Ok(answer.item)
+        let request = request.key("pk", text(scope)).key("sk", text(sort_key));
+        Ok(timing::part(STORE, request.send()).await.map_err(store_error)?.item)
     }
 
     async fn query(&self, range: Range<'_>) -> Result<Found, ApiError> {
-        let answer = self
+        let request = self
             .client
             .query()
             .table_name(&self.table)
@@ -55,10 +56,8 @@ impl Store for DynamoStore {
             .expression_attribute_values(":last", text(range.last))
             .scan_index_forward(!range.backward)
             .consistent_read(range.strong && range.index.is_none())
-            .limit(range.limit.into())
-            .send()
-            .await
-            .map_err(store_error)?;
+            .limit(range.limit.into());
+        let answer = timing::part(STORE, request.send()).await.map_err(store_error)?;
         Ok(Found { more: answer.last_evaluated_key.is_some(), items: answer.items.unwrap_or_default() })
     }
 
@@ -70,7 +69,7 @@ impl Store for DynamoStore {
             actions.push(item().put(self.put(put)?).build());
         }
         let request = self.client.transact_write_items().set_transact_items(Some(actions));
-        match request.send().await {
+        match timing::part(STORE, request.send()).await {
             Ok(_) => Ok(Ok(())),
             Err(error) => match refusal(reasons(&error)) {
                 Some(refusal) => Ok(Err(refusal)),

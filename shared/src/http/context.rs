@@ -6,7 +6,10 @@ use axum::extract::FromRequestParts;
 use http::{Extensions, HeaderMap, Uri, request::Parts};
 use uuid::Uuid;
 
-use crate::{error::ApiError, telemetry::trace::Trace};
+use crate::{
+    error::ApiError,
+    telemetry::{spans::OwnSpan, trace::Trace},
+};
 
 /// When the platform ends the request, whatever state it is in. A runtime adapter puts it into the request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +153,7 @@ impl RequestContext {
         let path = uri.path().to_owned();
         let version = ApiVersion::of_path(&path);
         let trace = Trace::of(headers, extensions.get().map(|XrayTrace(id)| id.as_str()));
+        let trace = trace.within(extensions.get().map(|OwnSpan(own)| *own));
         Self(Arc::new(Inner { request_id, path, version, trace }))
     }
 

@@ -15,6 +15,7 @@ pub mod limit;
 pub mod page;
 pub mod precondition;
 mod record;
+pub mod share;
 pub mod stack;
 pub mod sync;
 pub mod versions;

@@ -1,6 +1,6 @@
 //! The one middleware stack, in its one order.
 
-use std::{any::Any, sync::Arc, time::Instant};
+use std::{any::Any, pin::pin, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -24,16 +24,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     address::{self, Locator},
     auth::{Auth, Identity},
-    cache,
-    compress::{self, Uncoded},
+    cache, compress,
     context::{Deadline, Ends, Overloaded, RequestContext, ResponseLimit, Unreadable},
     limit::{self, Limiter},
     record,
+    share::{self, Share},
     versions::{self, Versions},
 };
 use crate::{
     config::Limits,
     error::{ApiError, Code},
+    telemetry::timing,
 };
 
 /// Largest request body, in bytes, unless a route sets its own.
@@ -54,6 +55,8 @@ pub struct Stack {
     pub locator: Locator,
     /// Counts requests.
     pub limiter: Limiter,
+    /// Keeps answers that may be shared.
+    pub share: Share,
     /// The end of versions.
     pub versions: Versions,
     /// Time limits.
@@ -70,17 +73,20 @@ impl Stack {
     /// 1. `identify`: everything below logs and answers with the request's id.
     /// 2. `record`: one line of the log and one record of the metrics; outside all that can change status or size.
     /// 3. `common_headers`: on every answer, errors included.
-    /// 4. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
-    /// 5. `render_errors`: the only place that gives an error its body; outside all that can fail.
-    /// 6. `announce`: the end of a version is said on errors too, and refuses before any work is done.
-    /// 7. panic: becomes an error like any other; inside 5 so that it gets a body.
-    /// 8. `revalidate`: needs the representation before it is coded, and may refuse.
-    /// 9. `refuse_oversized`: an answer that the front door would turn into a 502 of its own.
-    /// 10. `refuse_unfit`: what is too large, malformed or too much, before any work is done for the request.
-    /// 11. `deadline`: bounds all that waits for something.
-    /// 12. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
-    /// 13. `enforce`: the rate limit, which needs 12, and runs beside the handler of a read.
-    /// 14. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
+    /// 4. `share`: gives coded answers again; outside all that makes them, inside all that is told of each request.
+    /// 5. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
+    /// 6. `render_errors`: the only place that gives an error its body; outside all that can fail.
+    /// 7. `announce`: the end of a version is said on errors too, and refuses before any work is done.
+    /// 8. panic: becomes an error like any other; inside 6 so that it gets a body.
+    /// 9. `revalidate`: needs the representation before it is coded, and may refuse.
+    /// 10. `refuse_oversized`: an answer that the front door would turn into a 502 of its own.
+    /// 11. `refuse_unfit`: what is too large, malformed or too much, before any work is done for the request.
+    /// 12. `deadline`: bounds all that waits for something.
+    /// 13. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
+    /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
+    /// 15. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
+    ///
+    /// `/health` has 1, 3, 6 and 11 alone: it is asked all the time, and nobody wants to read or pay for that.
     pub fn wrap(self, routes: Router) -> Router {
         let [br, zstd, gzip] = compress::layers();
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
@@ -88,12 +94,13 @@ impl Stack {
             .layer(from_fn(identify))
             .layer(from_fn(record::record))
             .layer(from_fn(common_headers))
+            .layer(from_fn_with_state(self.share, share::share))
             .layer(from_fn(compress::negotiate))
             .layer(gzip)
             .layer(zstd)
             .layer(br)
             .layer(from_fn(compress::tell))
-            .layer(from_fn_with_state(self.docs_url, render_errors))
+            .layer(from_fn_with_state(Arc::clone(&self.docs_url), render_errors))
             .layer(from_fn_with_state(self.versions, versions::announce))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn(cache::revalidate))
@@ -106,19 +113,23 @@ impl Stack {
             .layer(from_fn(compress::limit_encoded))
             .layer(compress::unpack())
             .layer(DefaultBodyLimit::max(BODY_LIMIT));
+        let few_layers = ServiceBuilder::new()
+            .layer(from_fn(identify))
+            .layer(from_fn(common_headers))
+            .layer(from_fn_with_state(self.docs_url, render_errors))
+            .layer(from_fn(refuse_unfit));
+        let health = Router::new().route("/health", get(health)).method_not_allowed_fallback(method_not_allowed);
         Router::new()
-            .route("/health", get(health))
             .merge(routes)
             .fallback(unknown_route)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(layers)
+            .merge(health.layer(few_layers))
     }
 }
 
 async fn health() -> Response {
-    let mut response = axum::Json(json!({ "status": "ok" })).into_response();
-    response.extensions_mut().insert(Uncoded);
-    response
+    axum::Json(json!({ "status": "ok" })).into_response()
 }
 
 async fn unknown_route() -> ApiError {
@@ -241,7 +252,7 @@ async fn deadline(State(limits): State<Limits>, mut request: Request, next: Next
 
 async fn authenticate(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {
     if request.headers().contains_key(AUTHORIZATION) {
-        let identity = auth.identify(request.headers()).await;
+        let identity = timing::part("auth", pin!(auth.identify(request.headers()))).await;
         request.extensions_mut().insert(identity);
     } else {
         request.extensions_mut().insert(Identity::Anonymous);

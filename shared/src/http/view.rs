@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::ApiError,
     slim::{Level, Selection, SelectionError, Slim, Slimmed},
+    telemetry::timing,
 };
 
 /// The query parameters that choose a view.
@@ -130,7 +131,7 @@ impl io::Write for Count {
 /// # Errors
 /// `INTERNAL` when the body cannot be written as JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
-    let bytes = serde_json::to_vec(body).map_err(ApiError::internal)?;
+    let bytes = timing::sync_part("render", || serde_json::to_vec(body)).map_err(ApiError::internal)?;
     let content_type = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok((status, [content_type], bytes).into_response())
 }

@@ -6,7 +6,7 @@ mod server;
 use std::{error::Error, future::pending, net::Ipv4Addr, process::ExitCode};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::Router;
+use axum::{Router, middleware::from_fn};
 use tokio::{
     net::TcpListener,
     runtime::Builder,
@@ -20,10 +20,12 @@ use crate::{
     backend::{aws::Aws, upstream::Upstreams},
     config::{Config, ConfigError, Env},
     error::ApiError,
-    http::{address::Locator, auth::Auth, limit::Limiter, stack::Stack},
+    http::{address::Locator, auth::Auth, limit::Limiter, share::Share, stack::Stack},
     telemetry::{
         self,
         metrics::{self, Embedded},
+        spans::Spans,
+        timing,
     },
 };
 
@@ -39,6 +41,7 @@ pub struct App {
     /// Services that data comes from in place of DynamoDB.
     pub upstreams: Upstreams,
     auth: Auth,
+    spans: Spans,
 }
 
 impl App {
@@ -63,21 +66,26 @@ impl App {
     pub fn new(env: Env, config: Config, aws: Aws) -> Result<Self, ConfigError> {
         let auth = Auth::new(&config.jwt, &aws.secrets)?;
         let upstreams = Upstreams::new(&config.backends)?;
-        Ok(Self { env, config, aws, upstreams, auth })
+        let spans = Spans::from_env(&env)?;
+        Ok(Self { env, config, aws, upstreams, auth, spans })
     }
 
     /// The complete service: route groups inside the middleware stack.
     pub fn service(&self, routes: Router) -> Router {
-        let Self { config, aws, auth, .. } = self;
+        let Self { config, aws, auth, spans, .. } = self;
         let stack = Stack {
             auth: auth.clone(),
             locator: Locator::new(&config.proxies, &aws.secrets),
             limiter: Limiter::new(&aws.dynamodb, &config.rate_limit),
+            share: Share::new(config.shared_cache),
             versions: config.versions.clone(),
             limits: config.limits,
             docs_url: config.docs_url.clone(),
         };
-        stack.wrap(routes)
+        let service = stack.wrap(routes);
+        // Outermost, and not there at all where nobody wants them.
+        let service = if config.server_timing { service.layer(from_fn(timing::measure)) } else { service };
+        spans.around(service)
     }
 
     /// Whether the store answers: the read of one item, which need not be there.
@@ -98,7 +106,7 @@ pub async fn lambda(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) ->
     let run = async {
         let app = App::from_process().await?;
         let metrics = Embedded::install(&app.env)?;
-        serve_lambda(app.service(routes(&app)?), app.config.base_path.clone(), metrics).await
+        serve_lambda(app.service(routes(&app)?), app.config.base_path.clone(), metrics, app.spans.clone()).await
     };
     exit(run.await)
 }
@@ -131,7 +139,7 @@ fn run_server(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> Resul
         // Until the process ends: the last requests are counted too.
         let beside = Server::new(options, app.config.docs_url.clone());
         tokio::spawn(async move { beside.serve(metrics_listener, metrics, pending()).await });
-        server.serve(listener, service, terminated).await;
+        app.spans.send_while(server.serve(listener, service, terminated)).await;
         Ok(())
     })
 }

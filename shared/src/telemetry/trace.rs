@@ -71,9 +71,21 @@ impl TraceParent {
         legal.then(|| Self { trace, span, sampled: part("Sampled") == Some("1") })
     }
 
+    /// A new span of the same trace; of a new one without a parent.
+    #[cfg_attr(not(feature = "otlp"), allow(dead_code))]
+    pub(crate) fn child_of(parent: Option<Self>) -> Self {
+        let trace = parent.map_or_else(|| fastrand::u128(1..), |parent| parent.trace);
+        Self { trace, span: fastrand::u64(1..), sampled: true }
+    }
+
     /// The trace's id as logs and tracing systems write it.
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace)
+    }
+
+    /// The same for the span.
+    pub fn span_id(&self) -> String {
+        format!("{:016x}", self.span)
     }
 }
 
@@ -97,6 +109,11 @@ impl Trace {
         }
         let xray = xray.or_else(|| only(headers, &HeaderName::from_static("x-amzn-trace-id")));
         Self { parent: xray.and_then(TraceParent::of_xray), state: None }
+    }
+
+    /// The same trace with a span of our own as the parent of what comes.
+    pub(crate) fn within(self, own: Option<TraceParent>) -> Self {
+        Self { parent: own.or(self.parent), ..self }
     }
 
     /// The headers that pass the trace on.
@@ -182,7 +199,11 @@ mod tests {
         let two = [parent.clone(), ("tracestate", "a=1".to_owned()), ("tracestate", "b=2".to_owned())];
         assert_eq!(onward(&two)[1].1, "a=1,b=2");
         let of_xray = ("traceparent".to_owned(), "00-67891233abcdef012345678912345678-53995c3f42cd8ad8-00".to_owned());
-        assert_eq!(onward(std::slice::from_ref(&state)), [of_xray.clone()], "a state without its parent says nothing");
+        assert_eq!(
+            onward(std::slice::from_ref(&state)),
+            std::slice::from_ref(&of_xray),
+            "a state without its parent says nothing"
+        );
         assert_eq!(onward(&[parent.clone(), parent]), [of_xray], "two parents are none");
     }
 }

@@ -8,10 +8,13 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
-use dev::app;
+use dev::{demo, tables, upstream::Upstream};
+use serde_dynamo::aws_sdk_dynamodb_1::to_item;
 use serde_json::json;
 use tests::{
     case::{Request, Response},
+    emulator::Store,
+    on_every_store,
     server::{Server, demo_database},
 };
 use tokio::{
@@ -22,7 +25,6 @@ use tokio::{
 
 use crate::proxy::{Fault, Proxy};
 
-const TABLE: &str = "bff-rate-limits";
 const ME: &str = "/api/v2/users/me?level=minimal";
 
 /// The limits of production, and patience with a busy machine.
@@ -34,6 +36,61 @@ const EXACT: [(&str, &str); 6] = [
     ("STORE_TIMEOUT_MS", "60000"),
     ("STORE_ATTEMPT_TIMEOUT_MS", "60000"),
 ];
+
+/// A store with the counters, the orders and some users. Products come from elsewhere, so that they need no table.
+struct Stage {
+    store: Store,
+    users: String,
+    products: Upstream,
+}
+
+impl Stage {
+    async fn on(store: Store) -> Self {
+        let (client, users) = (&store.aws.dynamodb, format!("{}-users", store.table));
+        tables::create_one(client, &users, &["id"], &[]).await.unwrap();
+        for n in (1..10).chain([123]) {
+            let user = to_item(demo::user(n).unwrap()).unwrap();
+            client.put_item().table_name(&users).set_item(Some(user)).send().await.unwrap();
+        }
+        Self { store, users, products: Upstream::on_any_port().await.unwrap() }
+    }
+
+    fn settings(&self) -> [(&'static str, String); 4] {
+        [
+            ("RATE_LIMIT_TABLE", self.store.counters.clone()),
+            ("ORDERS_TABLE", self.store.table.clone()),
+            ("USERS_TABLE", self.users.clone()),
+            ("BACKEND_PRODUCTS_URL", self.products.url()),
+        ]
+    }
+
+    /// An instance that comes to the store by this address.
+    async fn at<const N: usize>(&self, endpoint: &str, changes: [(&str, &str); N]) -> Server {
+        let settings = self.settings();
+        let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
+        Server::with_all(endpoint, settings.chain(changes), Router::new()).await
+    }
+
+    async fn server<const N: usize>(&self, changes: [(&str, &str); N]) -> Server {
+        self.at(&self.store.endpoint, changes).await
+    }
+
+    /// Writes what a window of the past would have left behind.
+    async fn seed(&self, subject: &str, window: u64, hits: u32) {
+        let item = self.store.aws.dynamodb.put_item().table_name(&self.store.counters);
+        let item = item.item("pk", AttributeValue::S(format!("{subject}#{window}")));
+        item.item("hits", AttributeValue::N(hits.to_string())).send().await.unwrap();
+    }
+}
+
+on_every_store!(
+    four_processes_admit_exactly_the_limit_together,
+    after_the_wait_the_next_request_passes,
+    a_flood_costs_the_store_nothing,
+    a_request_costs_one_update,
+    an_outage_of_the_counters_lets_reads_through,
+    public_routes_count_by_an_address_that_no_client_can_make_up,
+);
 
 /// Seconds since the start of the minute.
 fn elapsed() -> f64 {
@@ -68,16 +125,20 @@ fn post_order(user: &str) -> Request {
 #[ignore = "is started by other tests, as a process of its own"]
 async fn instance() {
     let endpoint = std::env::var("INSTANCE_OF").expect("the DynamoDB to work on");
-    let server = Server::with(&endpoint, EXACT, Router::new()).await;
+    let names = ["RATE_LIMIT_TABLE", "ORDERS_TABLE", "USERS_TABLE", "BACKEND_PRODUCTS_URL"];
+    let settings = names.map(|name| (name, std::env::var(name).expect("the settings of the stage")));
+    let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
+    let server = Server::with_all(&endpoint, EXACT.into_iter().chain(settings), Router::new()).await;
     println!("\nlistening on {}", server.address());
     // It ends with the process that started it.
     let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
 }
 
-async fn spawn_instance(endpoint: &str) -> (Child, String) {
+async fn spawn_instance(stage: &Stage) -> (Child, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "limit::instance", "--ignored", "--nocapture"])
-        .env("INSTANCE_OF", endpoint)
+        .env("INSTANCE_OF", &stage.store.endpoint)
+        .envs(stage.settings())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -90,7 +151,8 @@ async fn spawn_instance(endpoint: &str) -> (Child, String) {
             break address.to_owned();
         }
     };
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    // It says on its output what its log must not tell.
+    tests::logs::follow(lines.into_inner());
     (child, address)
 }
 
@@ -110,12 +172,11 @@ async fn storm(addresses: &[String], user: &str, plan: Option<&str>, requests: u
     (count(200), count(429))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn four_processes_admit_exactly_the_limit_together() {
-    let database = demo_database().await;
+async fn four_processes_admit_exactly_the_limit_together(store: Store) {
+    let stage = Stage::on(store).await;
     let mut instances = Vec::new();
     for _ in 0..4 {
-        instances.push(spawn_instance(&database.endpoint()).await);
+        instances.push(spawn_instance(&stage).await);
     }
     let addresses: Vec<String> = instances.iter().map(|(_, address)| address.clone()).collect();
     with_time_left(30.0).await;
@@ -124,13 +185,6 @@ async fn four_processes_admit_exactly_the_limit_together() {
     assert_eq!(another, (90, 0), "the other does not count");
     with_time_left(45.0).await;
     assert_eq!(storm(&addresses, "user-7", Some("premium"), 1100).await, (1000, 100));
-}
-
-/// Writes what a window of the past would have left behind.
-async fn seed(endpoint: &str, subject: &str, window: u64, hits: u32) {
-    let client = app::on(endpoint).unwrap().aws.dynamodb;
-    let item = client.put_item().table_name(TABLE).item("pk", AttributeValue::S(format!("{subject}#{window}")));
-    item.item("hits", AttributeValue::N(hits.to_string())).send().await.unwrap();
 }
 
 fn denied(answer: &Response) -> u64 {
@@ -145,19 +199,16 @@ fn denied(answer: &Response) -> u64 {
 }
 
 /// Another instance and the same one: waiting exactly as long as told is enough.
-#[tokio::test(flavor = "multi_thread")]
-async fn after_the_wait_the_next_request_passes() {
-    let database = demo_database().await;
-    let endpoint = database.endpoint();
+async fn after_the_wait_the_next_request_passes(store: Store) {
+    let stage = Stage::on(store).await;
     with_time_left(30.0).await;
     for (user, same) in [("user-1", true), ("user-2", false)] {
         // With 40 requests in the window before, a place gets free every 1.5 seconds.
         let allowed = (100.0 - 40.0 * (1.0 - elapsed() / 60.0)).ceil();
-        seed(&endpoint, &format!("u:{user}"), window() - 1, 40).await;
+        stage.seed(&format!("u:{user}"), window() - 1, 40).await;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        seed(&endpoint, &format!("u:{user}"), window(), allowed as u32).await;
-        let first = Server::with(&endpoint, EXACT, Router::new()).await;
-        let second = Server::with(&endpoint, EXACT, Router::new()).await;
+        stage.seed(&format!("u:{user}"), window(), allowed as u32).await;
+        let (first, second) = (stage.server(EXACT).await, stage.server(EXACT).await);
         let answer = first.get(ME, Some(user)).await;
         if answer.status == 200 {
             // A place got free between the seed and the request; the next one is denied.
@@ -171,13 +222,12 @@ async fn after_the_wait_the_next_request_passes() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_costs_the_store_nothing() {
-    let database = demo_database().await;
-    let (proxy, endpoint) = Proxy::start(database.endpoint()).await;
-    let server = Server::with(&endpoint, EXACT, Router::new()).await;
+async fn a_flood_costs_the_store_nothing(store: Store) {
+    let stage = Stage::on(store).await;
+    let (proxy, endpoint) = Proxy::start(stage.store.endpoint.clone()).await;
+    let server = stage.at(&endpoint, EXACT).await;
     with_time_left(20.0).await;
-    seed(&database.endpoint(), "u:user-123", window(), 100).await;
+    stage.seed("u:user-123", window(), 100).await;
     denied(&server.get(ME, Some("user-123")).await);
     proxy.look();
     for _ in 0..50 {
@@ -185,26 +235,29 @@ async fn a_flood_costs_the_store_nothing() {
     }
     assert_eq!(proxy.look(), []);
     // A window in which nothing is allowed yet is not asked for either.
-    seed(&database.endpoint(), "u:user-9", window() - 1, 5000).await;
+    stage.seed("u:user-9", window() - 1, 5000).await;
     denied(&server.get(ME, Some("user-9")).await);
     let updates = proxy.look().into_iter().filter(|passed| passed.operation == "UpdateItem").count();
     assert_eq!(updates, 0);
 }
 
 /// What was read once of the window before is not read again, and an admitted request is one write.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_costs_one_update() {
-    let database = demo_database().await;
-    let (proxy, endpoint) = Proxy::start(database.endpoint()).await;
-    let server = Server::with(&endpoint, EXACT, Router::new()).await;
+async fn a_request_costs_one_update(store: Store) {
+    let stage = Stage::on(store).await;
+    let (proxy, endpoint) = Proxy::start(stage.store.endpoint.clone()).await;
+    let server = stage.at(&endpoint, EXACT).await;
     with_time_left(20.0).await;
     for n in 1..=10 {
         let answer = server.get(ME, Some("user-123")).await;
         assert_eq!(answer.status, 200);
         assert!(answer.headers["ratelimit"].starts_with(&format!("\"user\";r={};t=", 100 - n)), "{answer:?}");
     }
-    let calls: Vec<String> =
-        proxy.look().into_iter().filter(|passed| passed.table == TABLE).map(|passed| passed.operation).collect();
+    let calls: Vec<String> = proxy
+        .look()
+        .into_iter()
+        .filter(|passed| passed.table == stage.store.counters)
+        .map(|passed| passed.operation)
+        .collect();
     let count = |operation: &str| calls.iter().filter(|call| *call == operation).count();
     assert_eq!((count("GetItem"), count("UpdateItem"), calls.len()), (1, 10, 11), "{calls:?}");
 }
@@ -216,7 +269,9 @@ async fn a_denial_ends_the_read() {
     let (proxy, endpoint) = Proxy::start(database.endpoint()).await;
     let server = Server::with(&endpoint, EXACT, Router::new()).await;
     with_time_left(20.0).await;
-    seed(&database.endpoint(), "u:user-123", window(), 100).await;
+    let counters = dev::app::on(&database.endpoint()).unwrap().aws.dynamodb.put_item().table_name("bff-rate-limits");
+    let full = counters.item("pk", AttributeValue::S(format!("u:user-123#{}", window())));
+    full.item("hits", AttributeValue::N("100".into())).send().await.unwrap();
     proxy.set_fault(Some(("bff-users", Fault::Silent)));
     let asked = Instant::now();
     denied(&server.get(ME, Some("user-123")).await);
@@ -225,16 +280,14 @@ async fn a_denial_ends_the_read() {
 
 /// The counters are away for five seconds: reads go on, at most as many as one instance may let through alone; orders do
 /// not; and then everything is as before.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_the_counters_lets_reads_through() {
-    let database = demo_database().await;
-    let (proxy, endpoint) = Proxy::start(database.endpoint()).await;
-    let settings = [("RATE_LIMIT_FREE", "100"), ("RATE_LIMIT_TIMEOUT_MS", "100")];
-    let server = Server::with(&endpoint, settings, Router::new()).await;
+async fn an_outage_of_the_counters_lets_reads_through(store: Store) {
+    let stage = Stage::on(store).await;
+    let (proxy, endpoint) = Proxy::start(stage.store.endpoint.clone()).await;
+    let server = stage.at(&endpoint, [("RATE_LIMIT_FREE", "100"), ("RATE_LIMIT_TIMEOUT_MS", "100")]).await;
     with_time_left(30.0).await;
     assert_eq!(server.get(ME, Some("user-123")).await.status, 200);
     for (fault, another, code) in [(Fault::Silent, "user-5", "TIMEOUT"), (Fault::Broken, "user-6", "BACKEND_ERROR")] {
-        proxy.set_fault(Some((TABLE, fault)));
+        proxy.set_fault(Some((&stage.store.counters, fault)));
         let begin = Instant::now();
         let (mut reads, mut slowest) = (0, Duration::ZERO);
         while begin.elapsed() < Duration::from_millis(2500) {
@@ -275,10 +328,8 @@ async fn admitted(server: &Server, requests: &[Request]) -> usize {
     admitted
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn public_routes_count_by_an_address_that_no_client_can_make_up() {
-    let database = demo_database().await;
-    let endpoint = database.endpoint();
+async fn public_routes_count_by_an_address_that_no_client_can_make_up(store: Store) {
+    let stage = Stage::on(store).await;
     let secret = "an origin secret that is long enough to be one";
     let few = ("RATE_LIMIT_FREE", "5");
     let patient = ("RATE_LIMIT_TIMEOUT_MS", "60000");
@@ -310,7 +361,7 @@ async fn public_routes_count_by_an_address_that_no_client_can_make_up() {
     });
 
     with_time_left(20.0).await;
-    let direct = Server::with(&endpoint, [few, patient], Router::new()).await;
+    let direct = stage.server([few, patient]).await;
     let answer = direct.send(&forged[0]).await;
     assert!(!answer.headers.contains_key("ratelimit"), "a shared cache would hand it to others");
     assert_eq!(admitted(&direct, &forged).await, 4);
@@ -320,9 +371,7 @@ async fn public_routes_count_by_an_address_that_no_client_can_make_up() {
     assert_eq!(direct.get(ME, Some("user-123")).await.status, 200, "a user is not an address");
     assert_eq!(direct.get("/health", None).await.status, 200);
 
-    let behind =
-        Server::with(&endpoint, [few, patient, ("TRUSTED_PROXIES", "1"), ("ORIGIN_SECRET", secret)], Router::new())
-            .await;
+    let behind = stage.server([few, patient, ("TRUSTED_PROXIES", "1"), ("ORIGIN_SECRET", secret)]).await;
     assert_eq!(admitted(&behind, &appended).await, 5, "what stands left of the proxy's own entry says nothing");
     assert_eq!(admitted(&behind, &passed_on).await, 9, "one of them has had its share");
     assert_eq!(admitted(&behind, &viewers).await, 10);

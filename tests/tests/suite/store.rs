@@ -92,6 +92,7 @@ on_every_store!(
     of_writers_with_one_base_one_wins,
     a_broken_log_is_a_fault_and_not_a_reason_to_wait,
     two_batches_at_once_are_one_after_the_other,
+    an_edit_on_a_refused_edit_is_refused_with_it,
     a_key_makes_one_row_however_often_and_at_once,
     pages_hold_every_live_row_once,
     an_index_has_only_the_rows_with_its_attribute,
@@ -322,4 +323,47 @@ async fn two_batches_at_once_are_one_after_the_other(store: Store) {
         let versions: Vec<u64> = log.iter().filter(|entry| entry.1 == format!("p{n}")).map(|entry| entry.2).collect();
         assert_eq!(versions, [1, 2, 3, 4]);
     }
+}
+
+/// A phone that was offline has edited one row twice and another once. The first edit is refused, so the second was made
+/// for a state that never came about, even though the row is at the version that it names; the other row's is not touched.
+async fn an_edit_on_a_refused_edit_is_refused_with_it(store: Store) {
+    let paints = store.paints();
+    put(&paints, "a", paint("ash", None)).await.unwrap();
+    // Another device was faster: the row is at version 2 by now.
+    put(&paints, "a", paint("bone", None)).await.unwrap();
+    put(&paints, "b", paint("coal", None)).await.unwrap();
+    let batch = || {
+        let edit = |key: &str, name: &'static str, base: u64| {
+            let decision = move |current: Option<&Record<Paint>>| {
+                let proposed = paint(name, None);
+                match judge(current, &State::Versions(vec![base]), |stored| *stored == proposed) {
+                    Verdict::Apply => Ok(Change::Put(proposed)),
+                    Verdict::Unchanged => Ok(Change::Keep),
+                    Verdict::Conflict => Err(ApiError::new(Code::Conflict, "lost")),
+                }
+            };
+            Mutation { id: id(key), mutation_id: None, decision }
+        };
+        // Version 2 is what the first edit would have made of version 1.
+        [edit("a", "cream", 1), edit("a", "dust", 2), edit("b", "ebony", 1)]
+    };
+    let messages = |outcomes: &[Result<Outcome<Paint>, ApiError>]| -> Vec<Option<String>> {
+        outcomes.iter().map(|outcome| outcome.as_ref().err().map(|error| error.message().to_owned())).collect()
+    };
+    let refused = Some("lost".to_owned());
+    let with_it = Some("An earlier mutation of this batch and this row was refused.".to_owned());
+
+    let atomic = paints.write_batch(SCOPE, &mut batch(), true).await.unwrap();
+    assert_eq!(messages(&atomic)[..2], [refused.clone(), with_it.clone()]);
+    assert_eq!(store.log().await.len(), 3, "nothing of an atomic batch is left");
+
+    let outcomes = paints.write_batch(SCOPE, &mut batch(), false).await.unwrap();
+    assert_eq!(messages(&outcomes), [refused, with_it, None]);
+    assert!(outcomes[..2].iter().flatten().count() == 0);
+    let stored: Vec<_> = [paints.get(SCOPE, &id("a")).await, paints.get(SCOPE, &id("b")).await]
+        .map(|row| row.unwrap().map(|row| (row.version, row.value.map(|paint| paint.name))))
+        .into();
+    assert_eq!(stored, [Some((2, Some("bone".into()))), Some((2, Some("ebony".into())))]);
+    assert_eq!(store.log().await.len(), 4);
 }

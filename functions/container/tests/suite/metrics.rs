@@ -83,3 +83,20 @@ pub(crate) async fn value_of(address: SocketAddr, name: &str) -> f64 {
 pub(crate) async fn open_connections(address: SocketAddr) -> f64 {
     value_of(address, "Connections").await
 }
+
+/// A server sends its spans every second.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_are_sent_while_it_serves() {
+    let database = demo_database().await;
+    let collector = tests::collector::Collector::start().await;
+    let (endpoint, collected) = (database.endpoint(), collector.endpoint());
+    let container =
+        container(&endpoint, [("OTEL_EXPORTER_OTLP_ENDPOINT", collected.as_str()), ("OTEL_SERVICE_NAME", "bff")]).await;
+    let product = plain_client().get(format!("http://{}/api/v2/products/p-0001", container.address));
+    assert_eq!(product.send().await.unwrap().status(), 200);
+    let mut spans = Vec::new();
+    while !spans.iter().any(|span: &tests::collector::Span| span.name == "GET /api/v2/products/{id}") {
+        spans.extend(collector.wait().await);
+    }
+    assert!(spans.iter().all(|span| span.service == "bff" && span.ids[2].is_none()), "new traces: {spans:?}");
+}

@@ -7,13 +7,20 @@ use std::{
 };
 
 use dev::{demo, settings};
-use tests::{emulator::Store, server::SETTINGS};
+use tests::{emulator::Store, logs, server::SETTINGS};
 use tokio::process::{Child, Command};
 
 use crate::{
     Entry,
     client::{SCOPE, USER},
 };
+
+/// Panics when its log tells what it must not.
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        logs::check();
+    }
+}
 
 pub(crate) struct Server<'a> {
     store: &'a Store,
@@ -89,7 +96,7 @@ fn free_port() -> u16 {
 }
 
 fn spawn(store: &Store, port: u16) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_container"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_container"))
         .env_clear()
         .envs(settings::pairs().filter(|(_, value)| !value.is_empty()))
         .env("AWS_ENDPOINT_URL_DYNAMODB", &store.endpoint)
@@ -102,8 +109,10 @@ fn spawn(store: &Store, port: u16) -> Child {
         .env("LOG_LEVEL", "error")
         .env("PORT", port.to_string())
         .env("METRICS_PORT", "0")
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .unwrap_or_else(|error| panic!("{USER}'s server does not start: {error}"))
+        .unwrap_or_else(|error| panic!("{USER}'s server does not start: {error}"));
+    logs::follow(child.stdout.take().expect("piped"));
+    child
 }

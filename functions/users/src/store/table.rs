@@ -6,7 +6,12 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValue},
 };
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value};
-use shared::{ApiError, Id, backend::dynamo::store_error, values::now};
+use shared::{
+    ApiError, Id,
+    backend::dynamo::store_error,
+    telemetry::timing::{self, STORE},
+    values::now,
+};
 
 use crate::model::{Editable, User};
 
@@ -25,7 +30,7 @@ impl Table {
     pub(super) async fn get(&self, id: &Id) -> Result<Option<User>, ApiError> {
         let key = AttributeValue::S(id.to_string());
         let request = self.client.get_item().table_name(&self.table).key("id", key).consistent_read(true);
-        let answer = request.send().await.map_err(store_error)?;
+        let answer = timing::part(STORE, request.send()).await.map_err(store_error)?;
         answer.item.map(from_item).transpose().map_err(ApiError::internal)
     }
 
@@ -61,7 +66,7 @@ impl Table {
             )
             .expression_attribute_values(":now", to_attribute_value(now()).map_err(ApiError::internal)?)
             .return_values(ReturnValue::AllNew);
-        match request.send().await {
+        match timing::part(STORE, request.send()).await {
             Ok(answer) => answer.attributes.map(from_item).transpose().map_err(ApiError::internal),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(None),
             Err(error) => Err(store_error(error)),

@@ -41,6 +41,14 @@ impl Client {
         Self::trusting(Roots::System)
     }
 
+    /// A client that trusts nobody, for plain `http`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn unencrypted() -> Result<Self, Failure> {
+        Self::trusting(Roots::Only(Vec::new()))
+    }
+
     pub(super) fn trusting(roots: Roots) -> Result<Self, Failure> {
         install_tls_provider();
         let builder = reqwest::Client::builder()
@@ -68,7 +76,7 @@ impl Client {
     }
 
     /// Sends a request. The body comes with a good status only.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         request: Request,
         limit: usize,

@@ -30,7 +30,10 @@ use crate::{
     config::{Backends, BaseUrl, ConfigError},
     error::{ApiError, causes},
     http::{call::Call, precondition::etag},
-    telemetry::metrics,
+    telemetry::{
+        metrics,
+        timing::{self, UPSTREAM},
+    },
 };
 
 pub use self::{
@@ -153,7 +156,7 @@ impl Upstream {
         call: &Call,
     ) -> Result<Option<T>, ApiError> {
         let address = resource.0.as_str();
-        match self.read_current(resource, &check, call).await {
+        match timing::part(UPSTREAM, self.read_current(resource, &check, call)).await {
             Ok(Some((answer, body))) => {
                 self.0.kept.put(address, body, Instant::now());
                 Ok(Some(answer))
@@ -214,7 +217,7 @@ impl Upstream {
         headers.insert(IF_MATCH, etag(version));
         *request.body_mut() = Some(serde_json::to_vec(patch).map_err(ApiError::internal)?.into());
         let patience = left_until(self.end(call));
-        let edited = match self.attempt(request, &check, patience).await {
+        let edited = match timing::part(UPSTREAM, self.attempt(request, &check, patience)).await {
             Err(Failure::Status(StatusCode::PRECONDITION_FAILED, _)) => Ok(None),
             other => other,
         };

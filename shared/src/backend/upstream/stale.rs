@@ -81,11 +81,11 @@ mod tests {
 
     #[test]
     fn the_last_answer_is_kept_until_it_is_too_old() {
-        let (kept, now) = (Kept::new(Duration::from_secs(60)), Instant::now());
+        let (kept, now) = (Kept::new(Duration::from_mins(1)), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
         kept.put("/a", body(1), now);
         kept.put("/a", body(2), after(10));
-        assert_eq!(kept.get("/a", after(70)), Some((body(2), Duration::from_secs(60))));
+        assert_eq!(kept.get("/a", after(70)), Some((body(2), Duration::from_mins(1))));
         assert_eq!(kept.get("/a", after(71)), None);
         assert_eq!(kept.get("/b", now), None);
         kept.remove("/a");
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_was_used_longest_ago_makes_room() {
-        let (kept, now) = (Kept::new(Duration::from_secs(60)), Instant::now());
+        let (kept, now) = (Kept::new(Duration::from_mins(1)), Instant::now());
         let third = CAPACITY / 3;
         for address in ["/a", "/b", "/c"] {
             kept.put(address, body(third - 2), now);

@@ -29,7 +29,11 @@ use super::{
     cache,
     context::ClientAddr,
 };
-use crate::{config::RateLimit, error::ApiError, telemetry::metrics};
+use crate::{
+    config::RateLimit,
+    error::ApiError,
+    telemetry::{metrics, timing},
+};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -208,7 +212,7 @@ pub(super) async fn enforce(
     // Each POST makes an order, or many.
     let must_be_sure = request.method() == Method::POST;
 
-    let decision = limiter.decide(&subject, must_be_sure);
+    let decision = timing::part("limit", limiter.decide(&subject, must_be_sure));
     let (verdict, mut response) = if reads {
         let backend = next.run(request);
         tokio::pin!(decision, backend);

@@ -26,22 +26,29 @@ use tower::ServiceExt;
 
 use crate::{
     http::context::{ColdStart, Unreadable},
-    telemetry::metrics::Embedded,
+    telemetry::{metrics::Embedded, spans::Spans},
 };
 
-/// Serves invocations until the platform ends the process. Metrics are written after each.
+/// Serves invocations until the platform ends the process. Metrics are written and spans sent after each.
 ///
 /// # Errors
 /// When the runtime API does not answer.
-pub async fn serve(service: Router, base_path: Option<String>, metrics: Embedded) -> Result<(), Error> {
+pub async fn serve(service: Router, base_path: Option<String>, metrics: Embedded, spans: Spans) -> Result<(), Error> {
     let base_path: Option<Arc<str>> = base_path.map(Into::into);
     let cold = Arc::new(AtomicBool::new(true));
     let answer = |readable: bool| {
         let (service, base_path, cold) = (service.clone(), base_path.clone(), Arc::clone(&cold));
+        let spans = spans.clone();
         Adapter::from(service_fn(move |event| {
             let answer =
                 handle(service.clone(), base_path.clone(), event, readable, cold.swap(false, Ordering::Relaxed));
-            async move { answer.await.inspect(|_| metrics.flush()) }
+            let spans = spans.clone();
+            async move {
+                let answer = answer.await;
+                metrics.flush();
+                spans.flush().await;
+                answer
+            }
         }))
     };
     let (mut readable, mut unreadable) = (answer(true), answer(false));

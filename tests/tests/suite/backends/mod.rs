@@ -30,12 +30,8 @@ const PATIENCE: [(&str, &str); 3] =
 const END: Duration = Duration::from_secs(6);
 
 async fn server<const N: usize>(database: &Database, url: &str, settings: [(&str, &str); N]) -> Server {
-    let own = [("BACKEND_USERS_URL", url), ("BACKEND_PRODUCTS_URL", url), PATIENCE[0], PATIENCE[1], PATIENCE[2]];
-    let mut all = [("", ""); 12];
-    for (place, setting) in all.iter_mut().zip(own.into_iter().chain(settings)) {
-        *place = setting;
-    }
-    Server::with(&database.endpoint(), all, Router::new()).await
+    let own = [("BACKEND_USERS_URL", url), ("BACKEND_PRODUCTS_URL", url)].into_iter().chain(PATIENCE);
+    Server::with_all(&database.endpoint(), own.chain(settings), Router::new()).await
 }
 
 fn get(target: &str, user: Option<&str>, headers: &[(&str, &str)]) -> Request {
@@ -315,6 +311,21 @@ async fn the_request_s_id_and_trace_go_along_and_its_token_does_not() {
         "x-request-id: phone-41",
     ];
     assert_eq!(lines, expected);
+}
+
+/// With spans, the service's own is the parent of what it asks others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_span_of_ours_is_the_parent() {
+    let database = empty_database().await;
+    let service = Misbehaving::start(Manners::Good).await;
+    let server = server(&database, &service.url(), [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")]).await;
+    let theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (given, kept) in [(theirs, false), (&theirs.replace("-01", "-00"), true)] {
+        server.send(&get(ONE, None, &[("traceparent", given)])).await;
+        let requests = service.look();
+        let onward = requests[0].lines().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
+        assert_eq!((&onward[..36], onward == given), (&given[..36], kept), "{onward}");
+    }
 }
 
 /// What a client writes stays in its place of the address.

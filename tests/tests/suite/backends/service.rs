@@ -121,7 +121,7 @@ impl Misbehaving {
                 let size = 100_000_000;
                 let length = if announced { format!("content-length: {size}\r\n") } else { String::new() };
                 stream.write_all(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{length}\r\n").as_bytes()).await?;
-                let chunk = [b' '; 65536];
+                let chunk = vec![b' '; 65536];
                 while self.sent.load(Ordering::SeqCst) < size {
                     stream.write_all(&chunk).await?;
                     self.sent.fetch_add(chunk.len(), Ordering::SeqCst);

@@ -1,0 +1,220 @@
+//! How much load the container bears, against a bare axum server and against Fastify on the same store.
+
+mod overload;
+mod recorder;
+mod server;
+mod wrk;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use dev::{database::Database, demo, settings};
+use serde_json::Value;
+use tokio::process::Command;
+
+use self::{
+    server::{Server, free_port},
+    wrk::Measured,
+};
+use crate::{Failure, stats::median};
+
+const HEALTH: &str = "/health";
+const PRODUCTS: &str = "/api/v2/products?limit=20";
+
+/// Connections of the measurements of speed, and of those of memory.
+const CONNECTIONS: usize = 64;
+const MANY_CONNECTIONS: usize = 256;
+
+/// How much to measure.
+pub(crate) struct Options {
+    /// How often each contestant gets its turn.
+    pub(crate) runs: usize,
+    /// How long a turn is on each route, in seconds.
+    pub(crate) seconds: u64,
+    /// How long the container is watched under load for growth, in minutes.
+    pub(crate) soak: u64,
+}
+
+/// The servers, in the order of the columns.
+struct Servers {
+    container: Server,
+    bare: Server,
+    fastify: Server,
+}
+
+/// Runs the benchmark and prints the result.
+pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
+    let database = Database::in_memory().await?;
+    demo::prepare(&database, demo::TEST_EPOCH).await?;
+    let servers = start(&database.endpoint()).await?;
+
+    let turn = |server: &Server, target: &str| {
+        let url = server.url(target);
+        async move { wrk::run(&url, CONNECTIONS, options.seconds).await }
+    };
+    let mut measured: [[Vec<Measured>; 3]; 2] = Default::default();
+    for run in 1..=options.runs {
+        eprint!("\rrun {run} of {}", options.runs);
+        for (target, columns) in [HEALTH, PRODUCTS].into_iter().zip(&mut measured) {
+            for (server, column) in servers.all().into_iter().zip(columns) {
+                column.push(turn(server, target).await?);
+            }
+        }
+    }
+    eprintln!();
+    let mut memory = [0.0; 3];
+    for (server, memory) in servers.all().into_iter().zip(&mut memory) {
+        wrk::run(&server.url(PRODUCTS), MANY_CONNECTIONS, options.seconds).await?;
+        *memory = server.memory();
+    }
+    report(options, &measured, memory);
+    overload(&servers.container, options, median(&rates(&measured[1][0]))).await?;
+    soak(&servers.container, options.soak).await
+}
+
+impl Servers {
+    fn all(&self) -> [&Server; 3] {
+        [&self.container, &self.bare, &self.fastify]
+    }
+}
+
+/// Starts all three, and makes sure that they answer the same.
+async fn start(endpoint: &str) -> Result<Servers, Failure> {
+    let exe = env::current_exe()?;
+    // target/<profile>/bench: the others stand beside it, wherever the target folder is.
+    let profile = exe.parent().ok_or("the benchmark must run from cargo's target folder")?;
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let image = profile.with_file_name("image/artifacts/container");
+    let container = if image.exists() { image } else { profile.join("container") };
+    let bare = profile.join("bare_server");
+    let fastify = bench.join("fastify");
+    let needed: [(&Path, &str); 3] = [
+        (&container, "scripts/build-image, or cargo build --release -p container"),
+        (&bare, "cargo build --release -p bench"),
+        (&fastify.join("node_modules/.package-lock.json"), "scripts/install-tools fastify"),
+    ];
+    for (path, build) in needed {
+        if !path.exists() {
+            return Err(format!("{} is missing: {build}", path.display()).into());
+        }
+    }
+    println!("container: {}", container.display());
+
+    let mut command = with_settings(Command::new(&container), endpoint).await?;
+    command.env("METRICS_PORT", "0");
+    let container = Server::start(command, free_port()?).await?;
+    let products = reqwest::get(container.url(PRODUCTS)).await?.error_for_status()?.text().await?;
+    let body: PathBuf = profile.join("bench-products.json");
+    fs::write(&body, &products)?;
+
+    let port = free_port()?;
+    let mut command = Command::new(&bare);
+    command.arg(port.to_string()).arg(&body);
+    let bare = Server::start(command, port).await?;
+
+    let mut command = Command::new("node");
+    command.arg(fastify.join("index.mjs")).env("NODE_ENV", "production");
+    let fastify = Server::start(with_settings(command, endpoint).await?, free_port()?).await?;
+
+    let expected: Value = serde_json::from_str(&products)?;
+    for server in [&bare, &fastify] {
+        let text = reqwest::get(server.url(PRODUCTS)).await?.error_for_status()?.text().await?;
+        let got: Value = serde_json::from_str(&text)?;
+        if got["items"] != expected["items"] {
+            return Err(format!("{} does another job: {text}", server.address).into());
+        }
+    }
+    Ok(Servers { container, bare, fastify })
+}
+
+/// The settings of a local run, with a store of its own; requests are counted, but none is refused.
+async fn with_settings(mut command: Command, endpoint: &str) -> Result<Command, Failure> {
+    command
+        .envs(settings::pairs().filter(|(_, value)| !value.is_empty()))
+        .env("AWS_ENDPOINT_URL_DYNAMODB", recorder::start(endpoint.to_owned()).await?)
+        .env("RATE_LIMIT_FREE", "1000000000")
+        .env("LOG_FORMAT", "json")
+        .env("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true");
+    Ok(command)
+}
+
+fn rates(measured: &[Measured]) -> Vec<f64> {
+    measured.iter().map(|it| it.rate).collect()
+}
+
+/// Prints the table and what has become of the goals.
+fn report(options: &Options, measured: &[[Vec<Measured>; 3]; 2], memory: [f64; 3]) {
+    println!(
+        "{} runs of {} s from {CONNECTIONS} connections; medians\n\n{:<42}{:>12}{:>12}{:>12}",
+        options.runs, options.seconds, "", "container", "bare axum", "fastify"
+    );
+    let row = |label: &str, [container, bare, fastify]: [f64; 3]| {
+        println!("{label:<42}{container:>12.2}{bare:>12.2}{fastify:>12.2}");
+    };
+    let medians = |columns: &[Vec<Measured>; 3], value: fn(&Measured) -> f64| {
+        columns.each_ref().map(|column| median(&column.iter().map(value).collect::<Vec<_>>()))
+    };
+    let mut speeds = Vec::new();
+    for (target, columns) in [HEALTH, PRODUCTS].into_iter().zip(measured) {
+        let rates = medians(columns, |it| it.rate);
+        row(&format!("{target}, requests/s"), rates);
+        row(&format!("{target}, p50, ms"), medians(columns, |it| it.p50));
+        row(&format!("{target}, p99, ms"), medians(columns, |it| it.p99));
+        speeds.push(rates);
+    }
+    row(&format!("memory at {MANY_CONNECTIONS} connections, MB"), memory);
+    println!();
+    goal("/health, share of bare axum", speeds[0][0] / speeds[0][1], 0.7, true);
+    goal("products, share of bare axum", speeds[1][0] / speeds[1][1], 0.7, true);
+    goal("/health, times Fastify", speeds[0][0] / speeds[0][2], 3.0, true);
+    goal("products, times Fastify", speeds[1][0] / speeds[1][2], 3.0, true);
+    goal("memory, MB", memory[0], 40.0, false);
+}
+
+fn goal(label: &str, value: f64, goal: f64, at_least: bool) {
+    let holds = if at_least { value >= goal } else { value <= goal };
+    let (verdict, bound) = (if holds { "holds " } else { "missed" }, if at_least { "least" } else { "most" });
+    println!("{verdict}  {label}: {value:.2} (goal: at {bound} {goal})");
+}
+
+/// Twice the capacity.
+async fn overload(container: &Server, options: &Options, capacity: f64) -> Result<(), Failure> {
+    let address = container.address.trim_start_matches("http://");
+    let time = Duration::from_secs(options.seconds.max(5));
+    let outcome = overload::run(address, PRODUCTS, 2.0 * capacity, time).await?;
+    #[expect(clippy::cast_precision_loss, reason = "fewer requests than 2^52")]
+    let per_second = |count: usize| count as f64 / time.as_secs_f64();
+    println!(
+        "\nAt twice the capacity, {:.0} requests/s: {:.0} admitted, {:.0} shed, {} lost.",
+        outcome.offered,
+        per_second(outcome.admitted.len()),
+        per_second(outcome.shed),
+        outcome.lost
+    );
+    println!("/health: {} answers, p99 {:.1} ms.", outcome.health.len(), crate::stats::quantile(&outcome.health, 0.99));
+    goal("p99 of what is admitted, ms", outcome.p99(), 100.0, false);
+    #[expect(clippy::cast_precision_loss, reason = "fewer requests than 2^52")]
+    goal("/health not answered", outcome.unhealthy as f64, 0.0, false);
+    Ok(())
+}
+
+/// Load for so many minutes: the memory of the last third is that of the first.
+async fn soak(container: &Server, minutes: u64) -> Result<(), Failure> {
+    if minutes == 0 {
+        return Ok(());
+    }
+    let start = Instant::now();
+    let mut memory = Vec::new();
+    while start.elapsed() < Duration::from_mins(minutes) {
+        wrk::run(&container.url(PRODUCTS), MANY_CONNECTIONS, 10).await?;
+        memory.push(container.memory());
+    }
+    let third = memory.len().div_ceil(3);
+    let (first, last) = (median(&memory[..third]), median(&memory[memory.len() - third..]));
+    println!("\nSoak of {minutes} minutes: {first:.1} MB in the first third, {last:.1} MB in the last.");
+    goal("growth, MB", last - first, 1.0, false);
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! A server under load.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::process::{Child, Command};
+
+use crate::Failure;
+
+/// A running server. It is killed when this is dropped.
+pub(crate) struct Server {
+    process: Child,
+    /// Where it listens.
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Starts a program that listens on the port that the variable `PORT` names, and waits until it answers.
+    pub(crate) async fn start(mut command: Command, port: u16) -> Result<Self, Failure> {
+        command.env("PORT", port.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        let process = command.spawn()?;
+        let server = Self { process, address: format!("http://127.0.0.1:{port}") };
+        let start = Instant::now();
+        while reqwest::get(server.url("/health")).await.is_err() {
+            if start.elapsed() > Duration::from_secs(30) {
+                return Err(format!("{command:?} does not answer").into());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(server)
+    }
+
+    /// The address of a route.
+    pub(crate) fn url(&self, target: &str) -> String {
+        format!("{}{target}", self.address)
+    }
+
+    /// The memory that it holds, in megabytes, with all processes that it has started.
+    pub(crate) fn memory(&self) -> f64 {
+        let bytes = self.process.id().map_or(0, |id| resident(&PathBuf::from(format!("/proc/{id}"))));
+        #[expect(clippy::cast_precision_loss, reason = "memory sizes are far below 2^52")]
+        let megabytes = bytes as f64 / 1e6;
+        megabytes
+    }
+}
+
+/// `VmRSS` of a process and its children.
+fn resident(process: &Path) -> u64 {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let own = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024;
+    let threads = fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<String> =
+        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    own + children.iter().map(|child| resident(&Path::new("/proc").join(child))).sum::<u64>()
+}
+
+/// Below the ports that the system gives to clients, so that nobody takes it in between.
+pub(crate) fn free_port() -> Result<u16, Failure> {
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (15_000..30_000)
+        .map(|port| port + u16::try_from(std::process::id() % 1000).unwrap_or_default())
+        .find(free)
+        .ok_or_else(|| "no port is free".into())
+}
