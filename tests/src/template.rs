@@ -1,4 +1,4 @@
-//! `template.yaml` and its parts under `infra/`, as CloudFormation reads them.
+//! `template.yaml` and its parts under `infra/`, as `CloudFormation` reads them.
 
 use std::{fs, path::Path};
 
