@@ -34,7 +34,7 @@ pub(crate) fn draw(inputs: &Inputs, sizes: Sizes) -> Result<String, Box<dyn Erro
     chart
         .configure_mesh()
         .x_desc("requests a second, day and night")
-        .y_desc("front door, compute, network, logs and metrics")
+        .y_desc("front door, compute, network, logs, metrics, traces")
         .x_label_formatter(&|rps| format!("{rps:.0}"))
         .y_label_formatter(&|cost| format!("{cost:.0}"))
         .light_line_style(WHITE)

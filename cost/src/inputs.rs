@@ -115,6 +115,7 @@ pub(crate) struct DynamoDb {
 pub(crate) struct Logs {
     pub(crate) gb: Amount,
     pub(crate) metric_month: Amount,
+    pub(crate) million_traces: Amount,
 }
 
 /// `measured.json`.
@@ -162,8 +163,10 @@ pub(crate) struct MeasuredLogs {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Assumed {
-    /// What Lambda itself writes about an invocation.
-    pub(crate) platform_log_bytes: Amount,
+    /// A line of an HTTP API's access log. The template switches off what Lambda itself would write.
+    pub(crate) access_log_bytes: Amount,
+    /// How many requests X-Ray records: one of twenty, unless a rule says otherwise.
+    pub(crate) trace_share: Share,
     /// How many metrics come from Lambda: five for each route, version and class of status that occurs.
     pub(crate) lambda_metrics: Amount,
     /// One round trip to DynamoDB.

@@ -112,7 +112,7 @@ fn report(inputs: &Inputs, options: &Options) -> String {
     let mut lines = vec![
         format!("{rps} requests a second, day and night, are {millions:.1} million a month."),
         format!("Prices of {} as of {}, in US dollars a month.\n", inputs.prices.region, inputs.prices.date),
-        "| plan | front door | compute | network | logs and metrics | together | a million requests |".to_owned(),
+        "| plan | front door | compute | network | logs, metrics, traces | together | a million requests |".to_owned(),
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |".to_owned(),
     ];
     lines.extend(Plan::ALL.map(|plan| {

@@ -79,7 +79,7 @@ pub(crate) struct Bill {
     pub(crate) compute: f64,
     /// Addresses and endpoints.
     pub(crate) network: f64,
-    /// Lines of the log, and metrics in `CloudWatch`.
+    /// Lines of the log, metrics in `CloudWatch`, traces in X-Ray.
     pub(crate) logs: f64,
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn bill(inputs: &Inputs, sizes: Sizes, plan: Plan, rps: f64) -> Bill 
             front_door: requests(rps) / MILLION * prices.http_api.million_requests.get(),
             compute: lambda(inputs, sizes, rps, plan == Plan::LambdaHttpApiSavings),
             network: 0.0,
-            logs: lambda_logs(inputs, rps),
+            logs: lambda_logs(inputs, rps) + logs(inputs, rps, inputs.measured.assumed.access_log_bytes.get()),
         },
         Plan::LambdaLoadBalancer => Bill {
             front_door: load_balancer(inputs, rps, GB_PER_HOUR_TO_LAMBDA),
@@ -163,9 +163,10 @@ fn lambda(inputs: &Inputs, sizes: Sizes, rps: f64, savings: bool) -> f64 {
 }
 
 fn lambda_logs(inputs: &Inputs, rps: f64) -> f64 {
-    let assumed = &inputs.measured.assumed;
-    let bytes = inputs.measured.logs.lambda_bytes.get() + assumed.platform_log_bytes.get();
-    logs(inputs, rps, bytes) + assumed.lambda_metrics.get() * inputs.prices.logs.metric_month.get()
+    let (assumed, prices) = (&inputs.measured.assumed, &inputs.prices.logs);
+    let traces = requests(rps) * assumed.trace_share.get() / MILLION * prices.million_traces.get();
+    let metrics = assumed.lambda_metrics.get() * prices.metric_month.get();
+    logs(inputs, rps, inputs.measured.logs.lambda_bytes.get()) + metrics + traces
 }
 
 fn logs(inputs: &Inputs, rps: f64, bytes: f64) -> f64 {
@@ -262,9 +263,10 @@ mod tests {
         assert_close(compute, million * prices.million_requests.get() + gb_seconds * prices.gb_second.get());
         assert_close(network, 0.0);
         let (measured, assumed) = (&inputs.measured.logs, &inputs.measured.assumed);
-        let gb = million * 1e6 * (measured.lambda_bytes.get() + assumed.platform_log_bytes.get()) / 1e9;
+        let gb = million * 1e6 * (measured.lambda_bytes.get() + assumed.access_log_bytes.get()) / 1e9;
+        let traces = million * assumed.trace_share.get() * inputs.prices.logs.million_traces.get();
         let metrics = assumed.lambda_metrics.get() * inputs.prices.logs.metric_month.get();
-        assert_close(logs, gb * inputs.prices.logs.gb.get() + metrics);
+        assert_close(logs, gb * inputs.prices.logs.gb.get() + metrics + traces);
         assert_close(milliseconds, milliseconds.round());
     }
 
