@@ -69,6 +69,10 @@ REFUSED = [
     ({"ReservedConcurrency": "50", "ProvisionedConcurrency": "100"}, "more than ReservedConcurrency, 50"),
     ({"EdgeDistribution": "E2QWRUHAPOMQZL"}, "EdgeDistribution goes with Edge=on"),
     ({"Edge": "on"}, "CloudFront passes the Host on"),
+    (
+        {**BALANCER, "Edge": "on", "DomainName": "api.example.com", "HostedZoneId": "Z0123456789ABC", "WafRequests": "1000"},
+        "would count CloudFront's own addresses",
+    ),
     # Out of range.
     ({"MemorySize": "64"}, "MemorySize"),
     ({"MemorySize": "20000"}, "MemorySize"),
@@ -141,7 +145,7 @@ def check_edge():
     parameters = {
         "DomainName": "api.example.com",
         "HostedZoneId": zone,
-        "OriginHost": "origin.example.com",
+        "OriginHost": "Mobile-Balan-1LYDFGU1DZKIY.us-east-1.elb.amazonaws.com",
         "OriginSecret": "kind/origin-secret",
         "ThumbnailsHost": "thumbnails.example.com",
         "ImagesBucket": "pictures",

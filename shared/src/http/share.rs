@@ -24,8 +24,12 @@ use http::{
 
 use crate::error::ApiError;
 
-/// Bytes of all bodies together.
+/// Bytes of all that is kept.
 const CAPACITY: usize = 8 * 1024 * 1024;
+/// The longest target and `Accept-Encoding` that are kept, in bytes: those of apps are short.
+const LONGEST_KEY: (usize, usize) = (1024, 128);
+/// About what an entry takes besides its texts.
+const OVERHEAD: usize = 1024;
 /// The longest body that is kept.
 const LONGEST: usize = 128 * 1024;
 /// The longest body that there is: more than any front door takes.
@@ -77,12 +81,22 @@ impl Key {
         let simple = request.method() == Method::GET
             && more.iter().all(|name| !headers.contains_key(name))
             && headers.get_all(ACCEPT_ENCODING).iter().count() <= 1;
-        let target = request.uri().path_and_query()?.as_str().to_owned();
-        simple.then(|| Self { target, accept_encoding: headers.get(ACCEPT_ENCODING).cloned() })
+        let target = request.uri().path_and_query()?.as_str();
+        let accept_encoding = headers.get(ACCEPT_ENCODING).map(HeaderValue::as_bytes);
+        let short = target.len() <= LONGEST_KEY.0 && accept_encoding.is_none_or(|value| value.len() <= LONGEST_KEY.1);
+        // A copy of its own: what came with the request would keep the whole of it.
+        let accept_encoding = accept_encoding.and_then(|value| HeaderValue::from_bytes(value).ok());
+        (simple && short).then(|| Self { target: target.to_owned(), accept_encoding })
     }
 }
 
 impl Entry {
+    /// About how many bytes it takes, its key included.
+    fn size(&self, key: &Key) -> usize {
+        let headers: usize = self.parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        OVERHEAD + key.target.len() + headers + self.body.len()
+    }
+
     fn answer(self) -> Response {
         let mut response = Response::from_parts(self.parts, Body::from(self.body));
         response.headers_mut().insert(AGE, self.made.elapsed().as_secs().into());
@@ -99,14 +113,15 @@ impl Inner {
     fn keep(&self, key: Key, entry: Entry) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let Entries { by_key, bytes } = &mut *entries;
-        if *bytes + entry.body.len() > CAPACITY {
+        let size = entry.size(&key);
+        if *bytes + size > CAPACITY {
             by_key.retain(|_, entry| entry.made.elapsed() < self.fresh);
-            *bytes = by_key.values().map(|entry| entry.body.len()).sum();
+            *bytes = by_key.iter().map(|(key, entry)| entry.size(key)).sum();
         }
-        if *bytes + entry.body.len() <= CAPACITY {
-            *bytes += entry.body.len();
-            let before = by_key.insert(key, entry);
-            *bytes -= before.map_or(0, |entry| entry.body.len());
+        if *bytes + size <= CAPACITY {
+            *bytes += size;
+            *bytes -= by_key.remove_entry(&key).map_or(0, |(key, entry)| entry.size(&key));
+            by_key.insert(key, entry);
         }
     }
 }

@@ -175,7 +175,10 @@ impl Embedded {
     }
 }
 
-/// Becomes the recorder of this process, and serves `GET /metrics`.
+/// How often samples are put into their classes, whether or not anybody fetches them: until then each one is kept.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Becomes the recorder of this process, and serves `GET /metrics`. Needs a runtime, on which it does its upkeep.
 ///
 /// # Errors
 /// When the process has a recorder already.
@@ -186,6 +189,13 @@ pub fn prometheus() -> Result<Router, ConfigError> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|why| unusable(&why))?;
     describe();
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            upkeep.run_upkeep();
+        }
+    });
     Ok(Router::new().route("/metrics", get(render)).layer(Extension(handle)))
 }
 

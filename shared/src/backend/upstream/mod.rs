@@ -49,6 +49,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_ANSWER: usize = 1024 * 1024;
 /// What is left of a request's time for the answer, when a service takes all that it may.
 const RESERVE: Duration = Duration::from_millis(50);
+/// An attempt that had less time than this says nothing about the service: the request had used it up.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The services that the settings name. Without any there is no client either.
 #[derive(Clone, Debug, Default)]
@@ -155,10 +157,11 @@ impl Upstream {
         check: impl Fn(&T) -> bool,
         call: &Call,
     ) -> Result<Option<T>, ApiError> {
-        let address = resource.0.as_str();
+        let (address, asked) = (resource.0.as_str(), Instant::now());
         match timing::part(UPSTREAM, self.read_current(resource, &check, call)).await {
             Ok(Some((answer, body))) => {
-                self.0.kept.put(address, body, Instant::now());
+                // As of the question: an edit may have been answered since.
+                self.0.kept.put(address, body, asked);
                 Ok(Some(answer))
             }
             Ok(None) => {
@@ -247,7 +250,11 @@ impl Upstream {
             Ok((status, headers, _)) => Err(Failure::Status(status, http::retry_after(&headers))),
             Err(failure) => Err(failure),
         };
-        permit.report(result.as_ref().is_err_and(Failure::is_of_the_service), Instant::now());
+        if matches!(result, Err(Failure::Slow)) && patience < self.0.attempt.min(LEAST_PATIENCE) {
+            drop(permit);
+        } else {
+            permit.report(result.as_ref().is_err_and(Failure::is_of_the_service), Instant::now());
+        }
         result
     }
 

@@ -30,12 +30,16 @@ impl Kept {
         Self { longest, answers: Mutex::new(Answers { by_address: LruCache::unbounded(), bytes: 0 }) }
     }
 
+    /// An answer as of `now`, unless a newer one is kept.
     pub(super) fn put(&self, address: &str, body: Bytes, now: Instant) {
         let size = address.len() + body.len();
         if self.longest.is_zero() || size > CAPACITY {
             return;
         }
         let mut answers = self.answers();
+        if answers.by_address.peek(address).is_some_and(|(_, known)| *known > now) {
+            return;
+        }
         answers.remove(address);
         answers.by_address.put(address.to_owned(), (body, now));
         answers.bytes += size;
@@ -87,6 +91,8 @@ mod tests {
         kept.put("/a", body(2), after(10));
         assert_eq!(kept.get("/a", after(70)), Some((body(2), Duration::from_mins(1))));
         assert_eq!(kept.get("/a", after(71)), None);
+        kept.put("/a", body(3), after(5));
+        assert_eq!(kept.get("/a", after(20)), Some((body(2), Duration::from_secs(10))), "a slow read undoes no edit");
         assert_eq!(kept.get("/b", now), None);
         kept.remove("/a");
         assert_eq!(kept.get("/a", now), None);

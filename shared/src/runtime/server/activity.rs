@@ -69,10 +69,10 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes have come that may be the head of a request of HTTP/1.
+    /// Bytes have come that may be the head of a request of HTTP/1, unless they are what is left of a body.
     pub(super) fn received(&self) {
         let mut state = self.state();
-        if state.handling == 0 && state.head.is_none() {
+        if state.handling == 0 && state.head.is_none() && !state.unread {
             state.head = Some(Instant::now());
         }
     }

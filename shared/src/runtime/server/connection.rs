@@ -124,7 +124,7 @@ impl Requests {
         let version = request.version();
         // Whoever asks how the service is gets an answer, above all when it is not well.
         let place = shared.in_flight.try_acquire().ok().filter(|_| !crowded);
-        let refused = place.is_none() && !request.uri().path().starts_with("/health");
+        let refused = place.is_none() && !matches!(request.uri().path(), "/health" | "/health/ready");
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
@@ -143,6 +143,9 @@ impl Requests {
             crowded || response.status() == StatusCode::REQUEST_TIMEOUT || shared.draining.load(Ordering::Relaxed);
         if ends && version <= Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        } else if crowded {
+            // HTTP/2 says so by GOAWAY, after this answer.
+            activity.close.notify_one();
         }
         Ok(response)
     }

@@ -28,7 +28,7 @@ use metrics::{Counter, Gauge};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    task::{Id, JoinSet},
+    task::{Id, JoinSet, unconstrained},
     time::{sleep, timeout},
 };
 
@@ -144,10 +144,11 @@ impl Connections {
 
     /// Accepts what the system has accepted already: a listener that is dropped would reset it.
     async fn accept_waiting(&mut self, listener: &TcpListener) {
-        while let Some(accepted) = poll_fn(|cx| match listener.poll_accept(cx) {
+        // Without the budget of a task, at whose end there would seem to be none.
+        while let Some(accepted) = unconstrained(poll_fn(|cx| match listener.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending => Poll::Ready(None),
-        })
+        }))
         .await
         {
             self.accept(accepted).await;
@@ -167,7 +168,8 @@ impl Connections {
 
     fn start(&mut self, stream: TcpStream, peer: SocketAddr) {
         let crowded = self.tasks.len() >= self.limit && !self.make_room();
-        if crowded && self.tasks.len() >= self.limit + surplus(self.limit) {
+        // Also when room is being made: those that leave may take their time.
+        if self.tasks.len() >= self.limit + surplus(self.limit) {
             return;
         }
         // Small answers must not wait for the acknowledgement of the one before.
