@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::{
     Client,
     error::DisplayErrorContext,
+    operation::create_table::CreateTableError,
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
         ScalarAttributeType,
@@ -69,8 +70,11 @@ pub async fn create_one(client: &Client, name: &str, keys: &[&str], indexes: &[(
             .projection(projection);
         request = request.global_secondary_indexes(index.build()?);
     }
-    request.send().await.map_err(explain)?;
-    Ok(())
+    match request.send().await {
+        // The client has asked again after a late answer, and found what its first attempt has made.
+        Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => Ok(()),
+        other => other.map(drop).map_err(explain),
+    }
 }
 
 fn attribute(name: &str) -> Result<AttributeDefinition, Failure> {
