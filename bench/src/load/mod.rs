@@ -43,6 +43,9 @@ pub(crate) struct Options {
     pub(crate) soak: u64,
 }
 
+/// What wrk has measured, and how many requests the server has answered in a second of CPU time.
+type Turn = (Measured, f64);
+
 /// The servers, in the order of the columns.
 struct Servers {
     container: Server,
@@ -59,11 +62,14 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     demo::prepare(&database, demo::TEST_EPOCH).await?;
     let servers = start(&database.endpoint()).await?;
 
-    let turn = |server: &Server, target: &str| {
-        let url = server.url(target);
-        async move { wrk::run(&url, CONNECTIONS, options.seconds).await }
+    let turn = async |server: &Server, target: &str| {
+        let before = server.cpu_seconds();
+        let measured = wrk::run(&server.url(target), CONNECTIONS, options.seconds).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let requests = measured.rate * options.seconds as f64;
+        Ok::<_, Failure>((measured, requests / (server.cpu_seconds() - before)))
     };
-    let mut measured: [[Vec<Measured>; 3]; ROWS.len()] = Default::default();
+    let mut measured: [[Vec<Turn>; 3]; ROWS.len()] = Default::default();
     for run in 1..=options.runs {
         eprint!("\rrun {run} of {}", options.runs);
         for ((_, target, caching), columns) in ROWS.into_iter().zip(&mut measured) {
@@ -155,12 +161,12 @@ async fn with_settings(mut command: Command, endpoint: &str) -> Result<Command, 
     Ok(command)
 }
 
-fn rates(measured: &[Measured]) -> Vec<f64> {
-    measured.iter().map(|it| it.rate).collect()
+fn rates(turns: &[Turn]) -> Vec<f64> {
+    turns.iter().map(|(it, _)| it.rate).collect()
 }
 
 /// Prints the table and what has become of the goals.
-fn report(options: &Options, measured: &[[Vec<Measured>; 3]; ROWS.len()], memory: [f64; 3]) {
+fn report(options: &Options, measured: &[[Vec<Turn>; 3]; ROWS.len()], memory: [f64; 3]) {
     println!(
         "{} runs of {} s from {CONNECTIONS} connections; medians\n\n{:<42}{:>12}{:>12}{:>12}",
         options.runs, options.seconds, "", "container", "bare axum", "fastify"
@@ -168,15 +174,16 @@ fn report(options: &Options, measured: &[[Vec<Measured>; 3]; ROWS.len()], memory
     let row = |label: &str, [container, bare, fastify]: [f64; 3]| {
         println!("{label:<42}{container:>12.2}{bare:>12.2}{fastify:>12.2}");
     };
-    let medians = |columns: &[Vec<Measured>; 3], value: fn(&Measured) -> f64| {
+    let medians = |columns: &[Vec<Turn>; 3], value: fn(&Turn) -> f64| {
         columns.each_ref().map(|column| median(&column.iter().map(value).collect::<Vec<_>>()))
     };
     let mut speeds = Vec::new();
     for ((label, ..), columns) in ROWS.into_iter().zip(measured) {
-        let rates = medians(columns, |it| it.rate);
+        let rates = medians(columns, |(it, _)| it.rate);
         row(&format!("{label}, requests/s"), rates);
-        row(&format!("{label}, p50, ms"), medians(columns, |it| it.p50));
-        row(&format!("{label}, p99, ms"), medians(columns, |it| it.p99));
+        row(&format!("{label}, p50, ms"), medians(columns, |(it, _)| it.p50));
+        row(&format!("{label}, p99, ms"), medians(columns, |(it, _)| it.p99));
+        row(&format!("{label}, requests a CPU second"), medians(columns, |(_, per_cpu)| *per_cpu));
         speeds.push(rates);
     }
     row(&format!("memory at {MANY_CONNECTIONS} connections, MB"), memory);
