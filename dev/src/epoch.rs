@@ -4,7 +4,7 @@
 //! names its log's epoch, so with a new epoch each phone is told to start again.
 
 use aws_sdk_dynamodb::{Client, error::DisplayErrorContext, types::AttributeValue};
-use shared::delta::HEAD;
+use shared::delta::{HEAD, new_epoch};
 use tokio::task::JoinSet;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -44,7 +44,7 @@ async fn renew_segment(client: Client, table: String, segment: u16) -> Result<u6
         // A writer may move the head at the same moment: it leaves the epoch alone, and this leaves the rest alone.
         let head = client.update_item().table_name(&table).set_key(Some(key.map_err(explain)?));
         let head = head.update_expression("SET #epoch = :new").expression_attribute_names("#epoch", "epoch");
-        let new = AttributeValue::S(format!("{:016x}", fastrand::u64(..)));
+        let new = AttributeValue::S(new_epoch());
         head.expression_attribute_values(":new", new).send().await.map_err(explain)?;
         renewed += 1;
     }

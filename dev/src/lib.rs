@@ -7,6 +7,7 @@ pub mod cli;
 pub mod database;
 pub mod demo;
 pub mod epoch;
+pub mod memory;
 pub mod runtime_api;
 pub mod secrecy;
 pub mod settings;

@@ -14,6 +14,7 @@ use dev::{
 use shared::{
     backend::aws::Aws,
     config::{Env, Limits},
+    delta::new_epoch,
     runtime::{self, Options, Server},
     telemetry,
 };
@@ -118,8 +119,7 @@ async fn loaded_database(listener: TcpListener, listen: &Listen) -> Result<Datab
     let place = listen.data.as_ref().map_or_else(|| "memory".into(), |folder| folder.display().to_string());
     let database = Database::start(listener, listen.data.as_deref())
         .map_err(|error| format!("the data folder {place} cannot be used: {error}"))?;
-    let epoch = format!("{:016x}", fastrand::u64(..));
-    prepare(&database, &epoch)
+    prepare(&database, &new_epoch())
         .await
         .map_err(|error| format!("the demo data cannot be loaded into {place}: {error}"))?;
     Ok(database)

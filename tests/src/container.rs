@@ -3,14 +3,13 @@
 use std::{
     env,
     ffi::OsString,
-    fs,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
-use dev::settings;
+use dev::{memory, settings};
 use serde_json::Value;
 use tokio::{
     process::{Child, Command},
@@ -101,18 +100,12 @@ impl Container {
 
     /// The memory that the process holds, in bytes.
     pub fn memory(&self) -> Option<u64> {
-        self.status("VmRSS:")
+        memory::resident(self.pid())
     }
 
     /// The most memory that the process has ever had, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        self.status("VmHWM:").expect("a process of Linux")
-    }
-
-    fn status(&self, name: &str) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+        memory::peak(self.pid()).expect("a process of Linux")
     }
 
     /// Sends a signal, such as `TERM`.

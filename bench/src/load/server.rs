@@ -3,11 +3,11 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
 
+use dev::memory;
 use tokio::process::{Child, Command};
 
 use crate::Failure;
@@ -42,7 +42,7 @@ impl Server {
 
     /// The memory that it holds, in megabytes, with all processes that it has started.
     pub(crate) fn memory(&self) -> f64 {
-        self.sum(resident) / 1e6
+        self.sum(memory::resident) / 1e6
     }
 
     /// The CPU time that it has had so far, in seconds, with all processes that it has started.
@@ -50,8 +50,8 @@ impl Server {
         self.sum(ticks) / TICKS_PER_SECOND
     }
 
-    fn sum(&self, of: fn(&Path) -> Option<u64>) -> f64 {
-        let sum = self.process.id().map_or(0, |id| with_children(&PathBuf::from(format!("/proc/{id}")), of));
+    fn sum(&self, of: fn(u32) -> Option<u64>) -> f64 {
+        let sum = self.process.id().map_or(0, |pid| with_children(pid, of));
         #[expect(clippy::cast_precision_loss, reason = "bytes and ticks are far below 2^52")]
         let sum = sum as f64;
         sum
@@ -61,29 +61,21 @@ impl Server {
 /// `USER_HZ`, on every processor that this runs on (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// `VmRSS` in bytes.
-fn resident(process: &Path) -> Option<u64> {
-    let status = fs::read_to_string(process.join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
-}
-
 /// `utime` and `stime`.
-fn ticks(process: &Path) -> Option<u64> {
-    let stat = fs::read_to_string(process.join("stat")).ok()?;
+fn ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it may hold anything.
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut times = rest.split(' ').skip(11);
     Some(times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?)
 }
 
-fn with_children(process: &Path, of: fn(&Path) -> Option<u64>) -> u64 {
-    let threads = fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+fn with_children(pid: u32, of: fn(u32) -> Option<u64>) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let children: Vec<String> =
-        lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let own = of(process).unwrap_or_default();
-    own + children.iter().map(|child| with_children(&Path::new("/proc").join(child), of)).sum::<u64>()
+    let children: Vec<u32> =
+        lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect();
+    of(pid).unwrap_or_default() + children.into_iter().map(|child| with_children(child, of)).sum::<u64>()
 }
 
 /// Below the ports that the system gives to clients, so that nobody takes it in between.

@@ -137,10 +137,7 @@ impl LambdaProcess {
 
     /// The most memory that the process has held so far (peak resident set), in bytes. Linux only.
     pub fn peak_memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib * 1024)
+        crate::memory::peak(self.pid)
     }
 
     /// Kills the process, waits for its end, and says how it ended. The log is complete after this.

@@ -18,7 +18,7 @@ pub use change_log::ChangeLog;
 pub use conflict::{Verdict, judge, judge_deletion};
 pub use dynamo::DynamoStore;
 pub use once::{MutationId, Once};
-pub use schema::{HEAD, Item, Record, Retention, initial_items};
+pub use schema::{HEAD, Item, Record, Retention, initial_items, new_epoch};
 pub use store::Index;
 pub use sync::{Delta, Reason, SyncRequest};
 pub use token::{Bookmark, Position, SyncTokens, Tokens, Top, view_hash};

@@ -275,6 +275,11 @@ fn unreadable(name: &str) -> ApiError {
     ApiError::internal(format!("a stored item has no usable attribute {name}"))
 }
 
+/// A name for a log that no other has.
+pub fn new_epoch() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
 /// The head of a scope.
 #[derive(Clone, Debug)]
 pub(super) struct Head {

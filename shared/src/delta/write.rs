@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     ChangeLog, Entity, MutationId, Once, Record,
-    schema::{HEAD, Head, Row},
+    schema::{HEAD, Head, Row, new_epoch},
     store::{Check, Commit, Put, Refusal, Store, When},
 };
 use crate::{
@@ -312,8 +312,7 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
             puts.push(Put { item: once.item(scope, last)?, when: When::AbsentOrExpired(last.at.as_second()) });
         }
         let from = start.head.as_ref().map_or(0, |head| head.seq);
-        let epoch = format!("{:016x}", fastrand::u64(..));
-        Ok(Commit { scope, from, to: last.seq, at: last.at, epoch, puts })
+        Ok(Commit { scope, from, to: last.seq, at: last.at, epoch: new_epoch(), puts })
     }
 }
 

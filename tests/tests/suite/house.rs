@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The route groups: folders under `functions/` with a Lambda of their own.
-fn groups() -> BTreeSet<String> {
+pub(crate) fn groups() -> BTreeSet<String> {
     let functions = root().join("functions");
     let folders = fs::read_dir(functions).unwrap().map(|entry| entry.unwrap().path());
     let packages = folders.filter(|folder| folder.join("Cargo.toml").exists());
@@ -15,20 +15,20 @@ fn groups() -> BTreeSet<String> {
     names.filter(|name| name != "container").collect()
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The Rust files of the library and the route groups.
-fn sources() -> Vec<(PathBuf, String)> {
+/// The Rust files below some folders.
+pub(crate) fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
     let mut sources = Vec::new();
-    let mut folders = vec![root().join("shared/src"), root().join("functions")];
+    let mut folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
@@ -78,7 +78,8 @@ fn only_the_adapter_knows_lambda() {
         text.lines().any(|line| !line.trim().starts_with("//") && line.contains("lambda_http"))
     };
     let adapter = root().join("shared/src/runtime/lambda");
-    let mut offenders: Vec<PathBuf> = sources().into_iter().filter(named).map(|(path, _)| path).collect();
+    let mut offenders: Vec<PathBuf> =
+        sources(&["shared/src", "functions"]).into_iter().filter(named).map(|(path, _)| path).collect();
     offenders.retain(|path| !path.starts_with(&adapter));
     assert_eq!(offenders, Vec::<PathBuf>::new());
 }
@@ -105,7 +106,8 @@ fn only_the_configuration_reads_the_environment() {
         let of_the_service = !path.components().any(|part| part.as_os_str() == "tests");
         of_the_service && text.lines().any(|line| !line.trim().starts_with("//") && line.contains("env::var"))
     };
-    let readers: Vec<PathBuf> = sources().into_iter().filter(reads).map(|(path, _)| path).collect();
+    let readers: Vec<PathBuf> =
+        sources(&["shared/src", "functions"]).into_iter().filter(reads).map(|(path, _)| path).collect();
     assert_eq!(readers, [root().join("shared/src/config/env.rs")]);
 }
 
@@ -128,7 +130,9 @@ fn every_error_code_is_documented() {
 #[test]
 fn every_setting_is_documented() {
     let mut read_by_code = BTreeSet::new();
-    for (_, text) in sources().into_iter().filter(|(path, _)| !path.iter().any(|part| part == "tests")) {
+    for (_, text) in
+        sources(&["shared/src", "functions"]).into_iter().filter(|(path, _)| !path.iter().any(|part| part == "tests"))
+    {
         read_by_code.extend(settings_in(text.split("#[cfg(test)]").next().unwrap()));
     }
     let page = read("docs/development.md");

@@ -1,6 +1,6 @@
 //! docs/openapi.json against the code, and against every golden case: what is written down is what is served.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tests::{
@@ -8,7 +8,7 @@ use tests::{
     server::{Server, demo_database},
 };
 
-const GROUPS: [&str; 5] = ["users", "products", "orders", "home", "thumbnails"];
+use crate::house::{groups, root};
 
 #[test]
 fn the_committed_document_is_the_one_of_the_code() {
@@ -20,7 +20,7 @@ fn the_committed_document_is_the_one_of_the_code() {
 fn every_golden_case_is_as_described() {
     let document = openapi::document();
     let (mut problems, mut seen) = (Vec::new(), BTreeSet::new());
-    for file in GROUPS.iter().flat_map(|group| files(&folder(group))) {
+    for file in groups().iter().flat_map(|group| files(&root().join("functions").join(group).join("tests/cases"))) {
         let case = Case::read(&file);
         if let Err(problem) = check(&document, &case, &mut seen) {
             problems.push(format!("{}: {problem}", file.display()));
@@ -62,10 +62,6 @@ async fn the_service_serves_it() {
     let answer = Server::on(&database.endpoint()).await.get("/openapi.json", None).await;
     assert_eq!(answer.status, 200);
     assert!(answer.body == openapi::document(), "another document is served");
-}
-
-fn folder(group: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions").join(group).join("tests/cases")
 }
 
 fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {

@@ -5,10 +5,12 @@ mod operations;
 mod tables;
 mod wiring;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tests::template::{load, resources};
+
+use crate::house::{groups, read, root, sources};
 
 /// The route groups that are functions, with their resources.
 fn functions() -> Vec<(String, String, Value)> {
@@ -21,30 +23,10 @@ fn functions() -> Vec<(String, String, Value)> {
     .collect()
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
 /// The Rust sources of a folder, without tests: what stands in front of `#[cfg(test)]`.
 fn code_of(folder: &str) -> String {
-    let mut code = String::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                code.push_str(text.split("#[cfg(test)]").next().unwrap());
-            }
-        }
-    }
-    code
+    let sources = sources(&[folder]);
+    sources.iter().filter_map(|(_, text)| text.split("#[cfg(test)]").next()).collect()
 }
 
 /// The texts in quotes of a source.

@@ -14,15 +14,7 @@ use tests::{
     template::{list, load, named, resources},
 };
 
-use super::{code_of, functions, quoted, read, root};
-
-/// Folders of `functions/` that hold a Lambda of their own.
-fn groups() -> BTreeSet<String> {
-    let folders = std::fs::read_dir(root().join("functions")).unwrap().map(|entry| entry.unwrap().path());
-    let packages = folders.filter(|folder| folder.join("Cargo.toml").exists());
-    let names = packages.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned());
-    names.filter(|name| name != "container").collect()
-}
+use super::{code_of, functions, groups, quoted, read, root};
 
 #[test]
 fn every_route_group_is_a_function_and_every_function_a_route_group() {
