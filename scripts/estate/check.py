@@ -67,7 +67,13 @@ REFUSED = [
     ({"ReservedConcurrency": "10", "ProvisionedConcurrency": "20"}, "more than ReservedConcurrency, 10"),
     ({"ReservedConcurrency": "20", "ProvisionedConcurrency": "50"}, "more than ReservedConcurrency, 20"),
     ({"ReservedConcurrency": "50", "ProvisionedConcurrency": "100"}, "more than ReservedConcurrency, 50"),
+    (
+        {**BALANCER, "Compute": "both", "ContainerImageTag": "v1", "FargateShare": "10", "NightsOff": "on"},
+        "nobody at night to answer a FargateShare",
+    ),
     ({"EdgeDistribution": "E2QWRUHAPOMQZL"}, "EdgeDistribution goes with Edge=on"),
+    ({"EdgeHost": "d111111abcdef8.cloudfront.net"}, "EdgeHost goes with Edge=on"),
+    ({"Originals": "on"}, "Originals goes with Edge=on"),
     ({"Edge": "on"}, "CloudFront passes the Host on"),
     (
         {**BALANCER, "Edge": "on", "DomainName": "api.example.com", "HostedZoneId": "Z0123456789ABC", "WafRequests": "1000"},
@@ -86,6 +92,7 @@ REFUSED = [
     ({"JwtIssuer": ""}, "JwtIssuer"),
     ({"AlarmEmail": "nobody"}, "must be an e-mail address"),
     ({"DomainName": "API"}, "must be a domain name"),
+    ({"EdgeHost": "api.example.com"}, "must be CloudFront's own name"),
     ({"JwtJwksUrl": "http://id.example.com"}, "must be an address that starts with https://"),
     ({"ContainerImageTag": "a b"}, "must be a tag of an image"),
     ({"TimeZone": "Mars"}, "must be UTC or a name of the tz database"),

@@ -6,15 +6,28 @@ use serde_json::Value;
 
 use crate::{
     emf::Metrics,
-    template::{list, named},
+    template::{list, load, named, resources},
 };
+
+/// The alarms of all templates that are on metrics of the service, by their names.
+pub fn own() -> BTreeMap<String, Value> {
+    let mut alarms = BTreeMap::new();
+    for file in ["template.yaml", "infra/container.yaml", "infra/observability.yaml"] {
+        let template = load(file);
+        let own = resources(&template, "AWS::CloudWatch::Alarm").filter(|(_, alarm)| is_on_own_metrics(alarm));
+        alarms.extend(own.map(|(name, alarm)| (name.to_owned(), alarm.clone())));
+    }
+    alarms
+}
+
+/// The names of the alarms that the metrics of one period raise.
+pub fn raised_by(metrics: &Metrics) -> Vec<String> {
+    own().into_iter().filter(|(_, alarm)| breaches(alarm, metrics)).map(|(name, _)| name).collect()
+}
 
 /// Whether the metrics of one period are over an alarm's threshold. Where there are none they are not: every alarm says
 /// of missing data that it is `notBreaching`.
-///
-/// # Panics
-/// When the alarm has a form that this does not know.
-pub fn breaches(alarm: &Value, metrics: &Metrics) -> bool {
+fn breaches(alarm: &Value, metrics: &Metrics) -> bool {
     let properties = &alarm["Properties"];
     assert_eq!(properties["TreatMissingData"], "notBreaching");
     assert_eq!(properties["ComparisonOperator"], "GreaterThanThreshold");
@@ -67,10 +80,7 @@ fn evaluate(expression: &str, values: &BTreeMap<&str, f64>) -> f64 {
 }
 
 /// Whether an alarm is on metrics that the service itself records.
-///
-/// # Panics
-/// When the alarm names no metric.
-pub fn is_on_own_metrics(alarm: &Value) -> bool {
+fn is_on_own_metrics(alarm: &Value) -> bool {
     let properties = &alarm["Properties"];
     let of_math = list(&properties["Metrics"]).into_iter().map(|query| &query["MetricStat"]["Metric"]["Namespace"]);
     let namespace = of_math.chain([&properties["Namespace"]]).find(|namespace| !namespace.is_null());

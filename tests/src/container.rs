@@ -93,6 +93,11 @@ impl Container {
         line.filter(|_| found).unwrap_or_else(|| panic!("the container does not say so: {lines:?}"))
     }
 
+    /// What it has logged so far.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.borrow().clone()
+    }
+
     /// The id of the process.
     pub fn pid(&self) -> u32 {
         self.process.id().expect("a running process")

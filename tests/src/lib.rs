@@ -16,6 +16,7 @@ pub mod door;
 pub mod emf;
 pub mod emulator;
 pub mod event;
+pub mod filter;
 pub mod golden;
 pub mod logs;
 pub mod server;

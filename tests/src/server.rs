@@ -1,6 +1,9 @@
 //! The whole service on a fresh embedded DynamoDB, over TCP, in this process.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use axum::Router;
 use dev::{app, database::Database, demo, settings, tables};
@@ -8,7 +11,12 @@ use shared::{
     config::Env,
     runtime::{Options, Server as TcpServer},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::sleep,
+};
 
 use crate::{
     case::{Answer, Request, Response},
@@ -116,6 +124,24 @@ impl Drop for Server {
         self.task.abort();
         logs::check();
     }
+}
+
+/// A way to `upstream` on which every connection takes a while.
+pub async fn slow(upstream: &str, delay: Duration) -> String {
+    let upstream = upstream.strip_prefix("http://").expect("an address").to_owned();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let upstream = upstream.clone();
+            tokio::spawn(async move {
+                sleep(delay).await;
+                let mut server = TcpStream::connect(upstream).await.expect("a connection");
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    format!("http://{address}")
 }
 
 /// A client that shows answers as they come, and follows no redirects.

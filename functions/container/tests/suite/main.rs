@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod alarms;
 mod clients;
 mod end;
 #[cfg(target_os = "linux")]

@@ -41,7 +41,13 @@ fn alarms_are_on_metrics_that_something_records() {
     let of_aws = [
         (
             "AWS/ApplicationELB",
-            &["HTTPCode_Target_5XX_Count", "RequestCount", "TargetResponseTime", "UnHealthyHostCount"][..],
+            &[
+                "HTTPCode_ELB_5XX_Count",
+                "HTTPCode_Target_5XX_Count",
+                "RequestCount",
+                "TargetResponseTime",
+                "UnHealthyHostCount",
+            ][..],
         ),
         ("AWS/DynamoDB", &["ReadThrottleEvents", "WriteThrottleEvents"]),
         ("AWS/ECS", &["CPUUtilization"]),
@@ -123,6 +129,53 @@ fn sums_leave_no_function_and_no_table_out() {
     }
 }
 
+/// What a table refuses at an index is not counted with the table.
+#[test]
+fn throttles_of_indexes_are_watched() {
+    let data = load("infra/data.yaml");
+    let indexes: BTreeSet<String> = resources(&data, "AWS::DynamoDB::Table")
+        .flat_map(|(_, table)| list(&table["Properties"]["GlobalSecondaryIndexes"]))
+        .map(|index| named(&index["IndexName"]))
+        .collect();
+    let observability = load("infra/observability.yaml");
+    let watched: BTreeSet<String> = list(&observability["Resources"]["TableThrottlesAlarm"]["Properties"]["Metrics"])
+        .into_iter()
+        .flat_map(|metric| list(&metric["MetricStat"]["Metric"]["Dimensions"]))
+        .filter(|dimension| dimension["Name"] == "GlobalSecondaryIndexName")
+        .map(|dimension| named(&dimension["Value"]))
+        .collect();
+    assert_eq!(watched, indexes);
+    for index in indexes {
+        assert!(dashboard().contains(&format!("\"GlobalSecondaryIndexName\", \"{index}\"")), "{index}");
+    }
+}
+
+/// Lambda lets through what the service logs, and metrics at every level that there is.
+#[test]
+fn lambda_keeps_what_the_service_logs() {
+    let template = load("template.yaml");
+    let level = &template["Globals"]["Function"]["LoggingConfig"]["ApplicationLogLevel"]["Fn::FindInMap"];
+    assert_eq!((&level[0], &level[1]["Ref"], &level[2]), (&"LogLevels".into(), &"LogLevel".into(), &"Lambda".into()));
+    for word in list(&template["Parameters"]["LogLevel"]["AllowedValues"]) {
+        let word = word.as_str().unwrap();
+        assert!(["info", "debug", "trace"].contains(&word), "{word} drops the lines without a level: metrics");
+        assert_eq!(template["Mappings"]["LogLevels"][word]["Lambda"], word.to_uppercase());
+    }
+}
+
+/// `CloudFront` would keep any of these for ten seconds, and give one user's to everybody.
+#[test]
+fn the_edge_keeps_no_error() {
+    let edge = load("infra/edge.yaml");
+    let config = &edge["Resources"]["Distribution"]["Properties"]["DistributionConfig"];
+    let kept: Vec<_> = list(&config["CustomErrorResponses"])
+        .into_iter()
+        .map(|error| (error["ErrorCode"].as_u64().unwrap(), error["ErrorCachingMinTTL"].as_u64().unwrap()))
+        .collect();
+    // All that a distribution may name.
+    assert_eq!(kept, [400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504].map(|code| (code, 0)));
+}
+
 /// A saved query names the fields that a line of the log has.
 #[test]
 fn saved_queries_ask_for_what_is_logged() {
@@ -161,6 +214,8 @@ fn saved_queries_ask_for_what_is_logged() {
         for field in names.filter(|word| !words.contains(word) && !made.contains(word)) {
             assert!(record.contains(field), "{name} asks for {field}, which no line has");
         }
+        let groups: Vec<_> = list(&query["Properties"]["LogGroupNames"]).into_iter().map(named).collect();
+        assert_eq!(groups, ["FunctionsLogGroup", "TasksLogGroup"], "{name}");
         let title = named(&query["Properties"]["Name"]);
         let title = title.rsplit('/').next().unwrap();
         assert!(

@@ -1,0 +1,78 @@
+//! Metric filters of the templates, applied as `CloudWatch` would to what a log holds.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{emf::Metrics, template::list};
+
+/// The metrics that filters draw from the lines of a log.
+///
+/// # Panics
+/// When a filter has a form that this does not know.
+pub fn metrics<'a>(filters: impl IntoIterator<Item = &'a Value>, log: &[Value]) -> Metrics {
+    let mut metrics = Metrics::new();
+    for filter in filters {
+        let properties = &filter["Properties"];
+        let pattern = text(&properties["FilterPattern"]);
+        let transformations = list(&properties["MetricTransformations"]);
+        assert!(transformations.len() == 1, "CloudWatch takes one transformation of a filter");
+        for line in log.iter().filter(|line| matches(pattern, line)) {
+            let Some((name, dimensions, value)) = transformed(transformations[0], line) else { continue };
+            metrics.entry((name, dimensions)).or_default().push(value);
+        }
+    }
+    metrics
+}
+
+/// Name, dimensions and value of what a line gives; nothing where it lacks a field that is named.
+fn transformed(transformation: &Value, line: &Value) -> Option<(String, BTreeMap<String, String>, f64)> {
+    let mut dimensions = BTreeMap::new();
+    for dimension in list(&transformation["Dimensions"]) {
+        let value = field(text(&dimension["Value"]), line)?.as_str()?;
+        dimensions.insert(text(&dimension["Key"]).to_owned(), value.to_owned());
+    }
+    let value = text(&transformation["MetricValue"]);
+    let value = if value.starts_with("$.") { field(value, line)?.as_f64()? } else { value.parse().expect("a number") };
+    Some((text(&transformation["MetricName"]).to_owned(), dimensions, value))
+}
+
+/// `{ (TERM) && (TERM) }`, or with one term without parentheses.
+fn matches(pattern: &str, line: &Value) -> bool {
+    let terms = pattern.strip_prefix("{ ").and_then(|rest| rest.strip_suffix(" }")).expect("a pattern for JSON");
+    terms.split(" && ").all(|term| holds(term.trim_start_matches('(').trim_end_matches(')'), line))
+}
+
+/// `$.field OPERATOR VALUE`, where a value is a number, or a text in quotes that may end with a star.
+fn holds(term: &str, line: &Value) -> bool {
+    let mut words = term.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_else(|| panic!("{term}?"));
+    let (name, operator, expected) = (word(), word(), word());
+    let Some(found) = field(name, line) else { return false };
+    let quoted = expected.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let same = match quoted.map(|text| (text, text.strip_suffix('*'))) {
+        Some((_, Some(start))) => found.as_str().is_some_and(|found| found.starts_with(start)),
+        Some((text, None)) => found == text,
+        None => found.as_f64() == Some(number(expected)),
+    };
+    match operator {
+        "=" => same,
+        "!=" => !same,
+        ">=" => found.as_f64().is_some_and(|found| found >= number(expected)),
+        "<" => found.as_f64().is_some_and(|found| found < number(expected)),
+        other => panic!("{term}: {other}?"),
+    }
+}
+
+fn number(word: &str) -> f64 {
+    word.parse().unwrap_or_else(|_| panic!("{word} is not a number"))
+}
+
+/// `$.name`: a member of the line itself.
+fn field<'a>(selector: &str, line: &'a Value) -> Option<&'a Value> {
+    line.get(selector.strip_prefix("$.").expect("a selector")).filter(|value| !value.is_null())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
