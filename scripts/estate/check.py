@@ -113,10 +113,17 @@ def check_refusals():
     assert not client("cloudformation").list_stacks()["StackSummaries"], "a refused stack left something behind"
 
 
+def own_domain():
+    """The parameters of a domain whose zone is in the account."""
+    zones = client("route53").list_hosted_zones()["HostedZones"]
+    if not zones:
+        zones = [client("route53").create_hosted_zone(Name="example.com", CallerReference="check")["HostedZone"]]
+    return {"DomainName": "api.example.com", "HostedZoneId": zones[0]["Id"].rsplit("/", 1)[-1]}
+
+
 def check_kinds():
     """Every way to deploy comes to CREATE_COMPLETE, and leaves nothing behind but what it is told to."""
-    zone = client("route53").create_hosted_zone(Name="example.com", CallerReference="check")["HostedZone"]["Id"]
-    domain = {"DomainName": "api.example.com", "HostedZoneId": zone.rsplit("/", 1)[-1]}
+    domain = own_domain()
     kinds = {
         "production": {**PRODUCTION, "DeploymentPreference": "Canary10Percent5Minutes", "ReservedConcurrency": "50"},
         "edge": {**domain, "Edge": "on", "SignedImages": "on", "OAuthClientSecret": "on", "ProvisionedConcurrency": "1"},
@@ -145,13 +152,56 @@ def check_kinds():
         estate.delete()
 
 
+def targets(domain):
+    """Where the records of a domain lead to, by their types."""
+    records = client("route53").list_resource_record_sets(HostedZoneId=domain["HostedZoneId"])["ResourceRecordSets"]
+    aliases = [record for record in records if "AliasTarget" in record]
+    return {record["Type"]: record["AliasTarget"]["DNSName"].rstrip(".").lower() for record in aliases}
+
+
+def services(estate):
+    """The services of the cluster that are not gone."""
+    cluster = estate.outputs()["Cluster"]
+    arns = client("ecs").list_services(cluster=cluster)["serviceArns"]
+    found = client("ecs").describe_services(cluster=cluster, services=arns)["services"] if arns else []
+    return [service["serviceName"] for service in found if service["status"] == "ACTIVE"]
+
+
+def check_moves():
+    """What is one switch in the parameters is one deployment: the front door, CloudFront, how tasks are exchanged."""
+    domain = own_domain()
+    estate = Estate("moves")
+    estate.create({**SERVICE, **domain})
+    api = targets(domain)
+    assert set(api) == {"A"}, api
+
+    tasks = {**SERVICE, **BALANCER, **domain, "Compute": "fargate", "ContainerImageTag": "v1"}
+    estate.update(tasks)
+    balancer = targets(domain)
+    assert balancer == {"A": client("elbv2").describe_load_balancers()["LoadBalancers"][0]["DNSName"].lower()}, balancer
+    assert balancer != api and services(estate) == ["rolling"], services(estate)
+    estate.update({**tasks, "ContainerDeployment": "ECSAllAtOnce"})
+    assert services(estate) == ["blue-green"], services(estate)
+    estate.update(tasks)
+    assert services(estate) == ["rolling"], services(estate)
+
+    behind = {**tasks, "Edge": "on"}
+    estate.update(behind)
+    assert targets(domain) == balancer, "the record stays until CloudFront is there"
+    host = "d111111abcdef8.cloudfront.net"
+    estate.update({**behind, "EdgeHost": host})
+    assert targets(domain) == {"A": host, "AAAA": host}, targets(domain)
+    estate.update({**SERVICE, **domain})
+    assert set(targets(domain)) == {"A"} and targets(domain) != balancer, targets(domain)
+    estate.delete()
+    assert not targets(domain), targets(domain)
+
+
 def check_edge():
     """The edge stack, with what `sam build` has made of its function."""
-    zone = client("route53").list_hosted_zones()["HostedZones"][0]["Id"].rsplit("/", 1)[-1]
     client("secretsmanager").create_secret(Name="kind/origin-secret", SecretString="s" * 64)
     parameters = {
-        "DomainName": "api.example.com",
-        "HostedZoneId": zone,
+        **own_domain(),
         "OriginHost": "Mobile-Balan-1LYDFGU1DZKIY.us-east-1.elb.amazonaws.com",
         "OriginSecret": "kind/origin-secret",
         "ThumbnailsHost": "thumbnails.example.com",
@@ -160,6 +210,8 @@ def check_edge():
         "Originals": "on",
         "WafRequests": "2000",
     }
+    elsewhere = Estate("edge", "infra/edge.yaml", ".aws-sam/edge", region="eu-central-1").refusal(parameters)
+    assert elsewhere and "Lambda@Edge lives in us-east-1" in elsewhere, f"refused with {elsewhere}"
     edge = Estate("edge", "infra/edge.yaml", ".aws-sam/edge")
     edge.create(parameters)
     facts = client("cloudfront").get_distribution_config(Id=edge.outputs()["EdgeDistribution"])["DistributionConfig"]
@@ -223,6 +275,8 @@ def main():
     step("every way to deploy comes to CREATE_COMPLETE")
     check_kinds()
     check_edge()
+    step("a switch is one deployment")
+    check_moves()
 
     estate = Estate("bff")
     step("create, with an HTTP API")

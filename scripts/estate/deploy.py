@@ -39,12 +39,12 @@ REFUSED = [
 ]
 
 
-def client(service):
+def client(service, region=REGION):
     """A client of the emulator, as the administrator of the account."""
     return boto3.client(
         service,
         endpoint_url=ENDPOINT,
-        region_name=REGION,
+        region_name=region,
         aws_access_key_id="test",
         aws_secret_access_key="test",
         config=Config(retries={"max_attempts": 0}, s3={"addressing_style": "path"}),
@@ -103,11 +103,11 @@ def package(folder):
 class Estate:
     """One stack, with the templates and packages that it is made of."""
 
-    def __init__(self, name, template="template.yaml", build=".aws-sam/build"):
+    def __init__(self, name, template="template.yaml", build=".aws-sam/build", region=REGION):
         self.name = name
         self.template = template
         self.build = ROOT / build
-        self.cloudformation = client("cloudformation")
+        self.cloudformation = client("cloudformation", region)
         self.s3 = client("s3")
         self.s3.create_bucket(Bucket=BUCKET)
 

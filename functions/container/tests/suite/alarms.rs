@@ -21,11 +21,11 @@ async fn metrics_after(endpoint: &str, requests: usize, settings: &[(&str, &str)
         get("/api/v2/products/p-0001").send().await.unwrap();
     }
     // Many questions of a load balancer, which must not count: they would hide the errors.
-    for _ in 0..200 {
+    for _ in 0..400 {
         get("/health/ready").send().await.unwrap();
     }
-    get("/health").send().await.unwrap();
-    container.logged(|line| line["route"] == "/health").await;
+    get("/health/ready").header("x-app-version", "the last one").send().await.unwrap();
+    container.logged(|line| line["app_version"] == "the last one").await;
     let template = load("infra/container.yaml");
     let filters = resources(&template, "AWS::Logs::MetricFilter").map(|(_, filter)| filter);
     filter::metrics(filters, &container.log())
