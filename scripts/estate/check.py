@@ -28,7 +28,7 @@ SERVICE = {
     "RateLimitFree": "1000000",
     "ApiVersions": '{"v1":{"deprecated":"2026-11-25T00:00:00Z","sunset":"2999-11-25T00:00:00Z","successor":"v2"}}',
 }
-BALANCER = {"FrontDoor": "alb", "CertificateArn": CERTIFICATE}
+BALANCER = {"FrontDoor": "alb", "DomainName": "api.example.com", "CertificateArn": CERTIFICATE}
 PRODUCTION = {"Environment": "production", "AlarmEmail": "on-call@example.com"}
 
 # Combinations that make no sense, each with a part of the sentence that refuses it.
@@ -38,6 +38,8 @@ REFUSED = [
     ({"WafRequests": "1000"}, "An HTTP API takes no web ACL"),
     ({"AccessLogsBucket": "logs"}, "AccessLogsBucket is for a load balancer"),
     ({"FrontDoor": "alb"}, "A load balancer serves HTTPS only"),
+    ({**BALANCER, "CertificateArn": ""}, "A domain needs a certificate"),
+    ({"CertificateArn": CERTIFICATE}, "CertificateArn is for DomainName"),
     ({"DomainName": "api.example.com"}, "A domain needs a certificate"),
     ({"HostedZoneId": "Z0123456789ABC"}, "HostedZoneId is for the record of DomainName"),
     ({"JwtJwksUrl": "https://id.example.com/keys"}, "JwtJwksUrl needs JwtAlgorithm"),
@@ -58,6 +60,10 @@ REFUSED = [
     ({"Postgres": "on"}, "Functions run outside of the VPC"),
     ({"Redis": "on"}, "Functions run outside of the VPC"),
     ({"NightsOff": "on"}, "Functions cost nothing at night"),
+    ({"ContainerImageTag": "v1"}, "What starts with Container is for tasks"),
+    ({"ContainerSize": "Large"}, "What starts with Container is for tasks"),
+    ({**BALANCER, "Compute": "fargate", "ReservedConcurrency": "50"}, "are for functions"),
+    ({**BALANCER, "Compute": "fargate", "ProvisionedConcurrency": "1"}, "are for functions"),
     ({"FargateShare": "10"}, "FargateShare goes with Compute=both"),
     ({**BALANCER, "Compute": "both", "FargateShare": "10"}, "There are no tasks to take a FargateShare"),
     ({**BALANCER, "Compute": "both", "ContainerDeployment": "ECSAllAtOnce"}, "would undo FargateShare"),
@@ -95,6 +101,7 @@ REFUSED = [
     ({"EdgeHost": "api.example.com"}, "must be CloudFront's own name"),
     ({"JwtJwksUrl": "http://id.example.com"}, "must be an address that starts with https://"),
     ({"ContainerImageTag": "a b"}, "must be a tag of an image"),
+    ({"RestoredOrdersTable": "a b"}, "must be the name of a table"),
     ({"TimeZone": "Mars"}, "must be UTC or a name of the tz database"),
 ]
 
