@@ -1,6 +1,6 @@
 //! Alarms of the templates, evaluated as `CloudWatch` would on what a log holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -23,6 +23,31 @@ pub fn own() -> BTreeMap<String, Value> {
 /// The names of the alarms that the metrics of one period raise.
 pub fn raised_by(metrics: &Metrics) -> Vec<String> {
     own().into_iter().filter(|(_, alarm)| breaches(alarm, metrics)).map(|(name, _)| name).collect()
+}
+
+/// The metrics that the dashboard does not draw with the dimensions that they have.
+///
+/// # Panics
+/// When there is no dashboard.
+pub fn not_on_the_dashboard(metrics: &Metrics) -> Vec<String> {
+    let template = load("infra/observability.yaml");
+    let dashboard = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"].as_str();
+    let dashboard = dashboard.expect("a dashboard").replace("\\\"", "\"");
+    let searched: BTreeSet<(String, BTreeSet<&str>)> = dashboard
+        .split("SEARCH('{\"${Namespace}\",")
+        .skip(1)
+        .map(|rest| {
+            let (dimensions, rest) = rest.split_once("} MetricName=\"").expect("a search by name");
+            (rest.split('"').next().unwrap_or_default().to_owned(), dimensions.split(',').collect())
+        })
+        .collect();
+    let drawn = |(name, dimensions): &(String, BTreeMap<String, String>)| {
+        if dimensions.is_empty() {
+            return dashboard.contains(&format!("[\"${{Namespace}}\", \"{name}\""));
+        }
+        searched.contains(&(name.clone(), dimensions.keys().map(String::as_str).collect()))
+    };
+    metrics.keys().filter(|key| !drawn(key)).map(|(name, dimensions)| format!("{name} {dimensions:?}")).collect()
 }
 
 /// Whether the metrics of one period are over an alarm's threshold. Where there are none they are not: every alarm says
@@ -55,7 +80,11 @@ fn value(properties: &Value, metrics: &Metrics) -> Option<f64> {
 fn statistic(name: &str, metric: &Value, metrics: &Metrics) -> Option<f64> {
     assert!(metric["Dimensions"].is_null(), "{metric}: the service's alarms are on metrics without dimensions");
     let key = (metric["MetricName"].as_str().expect("a name").to_owned(), BTreeMap::new());
-    let mut values = metrics.get(&key)?.clone();
+    let series = metrics.get(&key)?;
+    if metric["Unit"].as_str().is_some_and(|unit| unit != series.unit) {
+        return None;
+    }
+    let mut values = series.values.clone();
     values.sort_by(f64::total_cmp);
     let count = f64::from(u32::try_from(values.len()).expect("a few values"));
     Some(match name {

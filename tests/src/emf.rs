@@ -4,8 +4,28 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The metrics of a log: by name, with its dimensions, and all its values.
-pub type Metrics = BTreeMap<(String, BTreeMap<String, String>), Vec<f64>>;
+/// The metrics of a log, by their names and dimensions.
+pub type Metrics = BTreeMap<(String, BTreeMap<String, String>), Series>;
+
+/// What was recorded of a metric.
+#[derive(Debug, Default)]
+pub struct Series {
+    /// As `CloudWatch` calls it; alarms that name another one see nothing.
+    pub unit: String,
+    /// All values.
+    pub values: Vec<f64>,
+}
+
+/// Adds values to a metric.
+///
+/// # Panics
+/// When it has another unit already.
+pub fn add(metrics: &mut Metrics, key: (String, BTreeMap<String, String>), unit: &str, values: &[f64]) {
+    let series = metrics.entry(key).or_default();
+    assert!(series.values.is_empty() || series.unit == unit, "{} and {unit} in one metric", series.unit);
+    unit.clone_into(&mut series.unit);
+    series.values.extend(values);
+}
 
 /// Reads the EMF lines among the lines of a log.
 ///
@@ -22,12 +42,11 @@ pub fn read(log: &[String]) -> Metrics {
         }
         for directive in list(&document["_aws"]["CloudWatchMetrics"]) {
             for dimensions in list(&directive["Dimensions"]) {
-                let dimensions = names(dimensions).map(|name| (name.to_owned(), dimension(&document, name))).collect();
-                for name in list(&directive["Metrics"]).iter().map(|metric| text(&metric["Name"])) {
-                    metrics
-                        .entry((name.to_owned(), BTreeMap::clone(&dimensions)))
-                        .or_default()
-                        .extend(values(&document, name));
+                let dimensions: BTreeMap<_, _> =
+                    names(dimensions).map(|name| (name.to_owned(), dimension(&document, name))).collect();
+                for metric in list(&directive["Metrics"]) {
+                    let (name, unit) = (text(&metric["Name"]), metric["Unit"].as_str().unwrap_or("None"));
+                    add(&mut metrics, (name.to_owned(), dimensions.clone()), unit, &values(&document, name));
                 }
             }
         }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{emf::Metrics, template::list};
+use crate::{
+    emf::{self, Metrics},
+    template::list,
+};
 
 /// The metrics that filters draw from the lines of a log.
 ///
@@ -19,7 +22,8 @@ pub fn metrics<'a>(filters: impl IntoIterator<Item = &'a Value>, log: &[Value]) 
         assert!(transformations.len() == 1, "CloudWatch takes one transformation of a filter");
         for line in log.iter().filter(|line| matches(pattern, line)) {
             let Some((name, dimensions, value)) = transformed(transformations[0], line) else { continue };
-            metrics.entry((name, dimensions)).or_default().push(value);
+            let unit = transformations[0]["Unit"].as_str().unwrap_or("None");
+            emf::add(&mut metrics, (name, dimensions), unit, &[value]);
         }
     }
     metrics

@@ -244,7 +244,7 @@ async fn metrics_are_lines_that_cloudwatch_reads() {
     let metrics = tests::emf::read(&log);
     let dimensions = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let sum = |name: &str, pairs: &[(&str, &str)]| -> f64 {
-        metrics.get(&(name.to_owned(), dimensions(pairs))).into_iter().flatten().sum()
+        metrics.get(&(name.to_owned(), dimensions(pairs))).map_or(0.0, |series| series.values.iter().sum())
     };
     let of = |route, version, status| [("route", route), ("version", version), ("status", status)];
     let me = of("/api/v2/users/me", "v2", "2xx");
@@ -263,8 +263,9 @@ async fn metrics_are_lines_that_cloudwatch_reads() {
     for (name, pairs, value) in expected {
         assert!((sum(name, pairs) - value).abs() < f64::EPSILON, "{name} {pairs:?}: {metrics:?}");
     }
-    let latencies = &metrics[&("Latency".to_owned(), dimensions(&me))];
+    let latencies = &metrics[&("Latency".to_owned(), dimensions(&me))].values;
     assert!(latencies.len() == 2 && latencies.iter().all(|ms| *ms > 0.0), "{latencies:?}");
+    assert_eq!(tests::alarm::not_on_the_dashboard(&metrics), Vec::<String>::new());
     let known = ["route", "version", "status"];
     for (name, dimensions) in metrics.keys() {
         assert!(dimensions.keys().all(|dimension| known.contains(&dimension.as_str())), "{name}: {dimensions:?}");

@@ -39,10 +39,12 @@ async fn every_alarm_is_raised_by_the_tasks_as_well() {
     assert_eq!(raised_by(&calm), Vec::<String>::new(), "all is well");
     let of = |name: &str, dimensions: &[(&str, &str)]| {
         let dimensions = dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        calm.get(&(name.to_owned(), dimensions.collect())).map_or(0, Vec::len)
+        calm.get(&(name.to_owned(), dimensions.collect())).map_or(0, |series| series.values.len())
     };
     assert_eq!((of("ServiceErrors", &[]), of("ServiceLatency", &[])), (20, 20), "{calm:?}");
     assert_eq!(of("APIVersionUsage", &[("route", "/api/v2/products/{id}"), ("version", "v2")]), 20, "{calm:?}");
+
+    assert_eq!(alarm::not_on_the_dashboard(&calm), Vec::<String>::new());
 
     let mut raised = BTreeMap::new();
     let mut is_raised = |name, metrics| raised.insert(name, raised_by(&metrics));

@@ -1,5 +1,6 @@
 //! `template.yaml` and the code: what nothing else holds together.
 
+mod commands;
 mod grants;
 mod operations;
 mod tables;

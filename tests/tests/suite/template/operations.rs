@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-use tests::template::{list, load, named, resources};
+use serde_json::{Value, json};
+use tests::{
+    alarm,
+    template::{list, load, named, resources},
+};
 
 use super::{code_of, functions, read};
 
@@ -174,6 +177,28 @@ fn the_edge_keeps_no_error() {
         .collect();
     // All that a distribution may name.
     assert_eq!(kept, [400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504].map(|code| (code, 0)));
+}
+
+/// Functions write to the namespace that alarms, dashboard and the filters on the tasks' log have.
+#[test]
+fn the_services_metrics_are_in_one_namespace() {
+    let template = load("template.yaml");
+    let namespace = &template["Globals"]["Function"]["Environment"]["Variables"]["METRICS_NAMESPACE"];
+    for part in ["Container", "Observability"] {
+        assert_eq!(&template["Resources"][part]["Properties"]["Parameters"]["Namespace"], namespace, "{part}");
+    }
+    let handed_on = json!({ "Ref": "Namespace" });
+    for (name, alarm) in alarm::own() {
+        let metrics = list(&alarm["Properties"]["Metrics"]);
+        let of_math = metrics.iter().map(|metric| &metric["MetricStat"]["Metric"]["Namespace"]);
+        for found in of_math.chain([&alarm["Properties"]["Namespace"]]).filter(|found| !found.is_null()) {
+            assert!(found == namespace || *found == handed_on, "{name}: {found}");
+        }
+    }
+    for (name, filter) in resources(&load("infra/container.yaml"), "AWS::Logs::MetricFilter") {
+        let transformation = list(&filter["Properties"]["MetricTransformations"])[0];
+        assert_eq!(transformation["MetricNamespace"], handed_on, "{name}");
+    }
 }
 
 /// A saved query names the fields that a line of the log has.
