@@ -166,42 +166,60 @@ def targets(domain):
     return {record["Type"]: record["AliasTarget"]["DNSName"].rstrip(".").lower() for record in aliases}
 
 
-def services(estate):
-    """The services of the cluster that are not gone."""
-    cluster = estate.outputs()["Cluster"]
-    arns = client("ecs").list_services(cluster=cluster)["serviceArns"]
-    found = client("ecs").describe_services(cluster=cluster, services=arns)["services"] if arns else []
-    return [service["serviceName"] for service in found if service["status"] == "ACTIVE"]
-
-
 def check_moves():
-    """What is one switch in the parameters is one deployment: the front door, CloudFront, how tasks are exchanged."""
+    """What is one switch in the parameters is one deployment: the front door, CloudFront."""
     domain = own_domain()
+    common = {**SERVICE, **domain, "CertificateArn": CERTIFICATE, "Edge": "on"}
     estate = Estate("moves")
-    estate.create({**SERVICE, **domain})
+    estate.create(common)
     api = targets(domain)
     assert set(api) == {"A"}, api
-
-    tasks = {**SERVICE, **BALANCER, **domain, "Compute": "fargate", "ContainerImageTag": "v1"}
-    estate.update(tasks)
-    balancer = targets(domain)
-    assert balancer == {"A": client("elbv2").describe_load_balancers()["LoadBalancers"][0]["DNSName"].lower()}, balancer
-    assert balancer != api and services(estate) == ["rolling"], services(estate)
-    estate.update({**tasks, "ContainerDeployment": "ECSAllAtOnce"})
-    assert services(estate) == ["blue-green"], services(estate)
-    estate.update(tasks)
-    assert services(estate) == ["rolling"], services(estate)
-
-    behind = {**tasks, "Edge": "on"}
-    estate.update(behind)
-    assert targets(domain) == balancer, "the record stays until CloudFront is there"
+    estate.update({**common, "FrontDoor": "alb"})
+    balancer = client("elbv2").describe_load_balancers()["LoadBalancers"][0]["DNSName"].lower()
+    assert targets(domain) == {"A": balancer} != api, targets(domain)
     host = "d111111abcdef8.cloudfront.net"
-    estate.update({**behind, "EdgeHost": host})
+    estate.update({**common, "FrontDoor": "alb", "EdgeHost": host})
     assert targets(domain) == {"A": host, "AAAA": host}, targets(domain)
-    estate.update({**SERVICE, **domain})
-    assert set(targets(domain)) == {"A"} and targets(domain) != balancer, targets(domain)
+    estate.update({**common, "FrontDoor": "alb"})
+    assert targets(domain) == {"A": balancer}, targets(domain)
     estate.delete()
     assert not targets(domain), targets(domain)
+
+
+def alone(path, given):
+    """Values for all parameters of a part that stands alone: the first that is allowed, where nothing else is given."""
+    values = {}
+    for name, facts in parsed(ROOT / path)["Parameters"].items():
+        anything = "1" if facts["Type"] == "Number" else "none"
+        values[name] = given.get(name, facts.get("AllowedValues", [anything])[0])
+    return values
+
+
+def check_parts():
+    """The emulator updates no stack that is nested, so these stand alone: a new image, and a restored table."""
+    path = "infra/container.yaml"
+    tasks = Estate("tasks", path)
+    given = {"TimeZone": "UTC", "Prefix": "tasks", "Namespace": "MobileBff/tasks"}
+    tasks.create(alone(path, {**given, "ImageTag": "v1"}))
+    before = tasks.outputs()["TaskDefinition"]
+    tasks.update(alone(path, {**given, "ImageTag": "v2"}))
+    kept = client("ecs").describe_task_definition(taskDefinition=before)["taskDefinition"]["status"]
+    assert (kept, tasks.outputs()["TaskDefinition"] != before) == ("ACTIVE", True), f"{before} is {kept}"
+    tasks.delete()
+
+    path = "infra/data.yaml"
+    data = Estate("data", path)
+    given = {"Prefix": "data", "Region": "us-east-1", "RestoredUsersTable": "", "RestoredProductsTable": ""}
+    own = alone(path, {**given, "RestoredOrdersTable": ""})
+    data.create(own)
+    before = data.outputs()
+    data.update({**own, "RestoredOrdersTable": "orders-restored"})
+    after = data.outputs()
+    changed = {name: after[name] for name in after if after[name] != before[name]}
+    arn = before["OrdersTableArn"].rsplit("/", 1)[0] + "/orders-restored"
+    assert changed == {"OrdersTable": "orders-restored", "OrdersTableArn": arn}, changed
+    assert before["OrdersTable"] in client("dynamodb").list_tables()["TableNames"], "the old table stays"
+    data.delete()
 
 
 def check_edge():
@@ -284,6 +302,7 @@ def main():
     check_edge()
     step("a switch is one deployment")
     check_moves()
+    check_parts()
 
     estate = Estate("bff")
     step("create, with an HTTP API")

@@ -296,6 +296,16 @@ fn ports_and_health_paths_are_those_of_the_server() {
     assert!(!read("infra/balancer.yaml").contains("/metrics"));
 }
 
+/// A service keeps its controller for life: another name makes `CloudFormation` replace it.
+#[test]
+fn another_way_to_exchange_tasks_is_another_service() {
+    let container = load("infra/container.yaml");
+    let service = &container["Resources"]["Service"]["Properties"];
+    let (name, kind) = (&service["ServiceName"]["Fn::If"], &service["DeploymentController"]["Type"]["Fn::If"]);
+    assert_eq!((&name[0], &kind[0]), (&"IsRolling".into(), &"IsRolling".into()));
+    assert!(name[1] != name[2] && kind[1] != kind[2], "{name} {kind}");
+}
+
 /// The timeouts stand in the order in which they have to come: the service, then the platform, then the front door.
 #[test]
 fn the_service_answers_before_the_platform_does() {
