@@ -35,7 +35,8 @@ class Door:
 
     def __init__(self, origin, host, bearer):
         self.origin = origin
-        self.headers = {"host": host, "authorization": f"Bearer {bearer}"}
+        # Who shows an origin secret has it compared with the service's own.
+        self.headers = {"host": host, "authorization": f"Bearer {bearer}", "x-origin-verify": "not the secret"}
 
     def ask(self, method, target, body=None, **headers):
         """Status, headers and body of an answer."""
@@ -79,8 +80,9 @@ def home(door):
 
 
 def thumbnails(door):
-    """A picture, for which a token changes nothing."""
-    return door.ask("GET", "/images/products/p-0001.jpg?w=300&h=300&format=webp")[0]
+    """A picture, by the address that the catalogue gives out. A token changes nothing."""
+    product = json.loads(door.ask("GET", "/api/v1/products/p-0001")[2])
+    return door.ask("GET", product["thumbnail"])[0]
 
 
 def works(answer):
@@ -155,8 +157,9 @@ def check(found, door):
     for grant, less in each_grant(document):
         new = iam.create_policy_version(PolicyArn=shared, PolicyDocument=json.dumps(less), SetAsDefault=True)
         restart(found, "OrdersFunction")
+        since = int(time.time() * 1000)
         after = orders(door)
-        assert after != before, f"OrdersFunction answers {before} without {grant}"
+        assert after != before or warned(found, since), f"OrdersFunction answers {before} without {grant}"
         iam.create_policy_version(PolicyArn=shared, PolicyDocument=json.dumps(document), SetAsDefault=True)
         for old in (version, new["PolicyVersion"]["VersionId"]):
             iam.delete_policy_version(PolicyArn=shared, VersionId=old)
