@@ -49,6 +49,15 @@ async fn each_function_may_do_what_its_code_does_and_nothing_else() {
         operations.extend(by_name);
     }
 
+    // SAM's own grants name all logs of the account.
+    assert_eq!(template["Globals"]["Function"]["PermissionsBoundary"]["Ref"], "FunctionBoundary");
+    let boundary = grants(&template["Resources"]["FunctionBoundary"]["Properties"]["PolicyDocument"]);
+    for wanted in &everything {
+        assert!(boundary.iter().any(|grant| fits(grant, wanted)), "the boundary takes {wanted:?} back");
+    }
+    let logs: Vec<_> = boundary.iter().filter(|(action, _)| action.starts_with("logs:")).collect();
+    assert!(logs.iter().all(|(_, group)| group == "LogGroup."), "{logs:?}");
+
     // The container does what all of them do. What ECS injects, ECS reads.
     let container = load("infra/container.yaml");
     let of = |role: &str| -> BTreeSet<Grant> {
@@ -81,17 +90,19 @@ fn endpoints_let_through_what_the_tasks_may_do_and_nothing_else() {
     let layers = ("s3:GetObject".to_owned(), "prod-AWS::Region-starport-layer-bucket/*".to_owned());
     assert!(open.contains(&layers), "ECR keeps the layers of images in a bucket of its own");
 
-    let fits = |(action, pattern): &Grant, (wanted, resource): &Grant| {
-        let of_later = pattern.starts_with("arn:") && !wanted.starts_with("dynamodb:") && !wanted.starts_with("s3:");
-        let start = pattern.strip_suffix('*').unwrap_or(pattern);
-        action == wanted && (pattern == resource || of_later || (start != pattern && resource.starts_with(start)))
-    };
     for wanted in &tasks {
         assert!(open.iter().any(|grant| fits(grant, wanted)), "no endpoint lets {wanted:?} through");
     }
     for grant in open.iter().filter(|grant| **grant != layers) {
         assert!(tasks.iter().any(|wanted| fits(grant, wanted)), "{grant:?} passes, and no task may do it");
     }
+}
+
+/// Whether a grant covers another. A pattern that begins with `arn:` stands for what has no name yet where it is written.
+fn fits((action, pattern): &Grant, (wanted, resource): &Grant) -> bool {
+    let of_later = pattern.starts_with("arn:") && !wanted.starts_with("dynamodb:") && !wanted.starts_with("s3:");
+    let start = pattern.strip_suffix('*').unwrap_or(pattern);
+    action == wanted && (pattern == resource || of_later || (start != pattern && resource.starts_with(start)))
 }
 
 /// What a policy allows.
