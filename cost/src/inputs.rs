@@ -156,7 +156,7 @@ pub(crate) struct MeasuredLogs {
     _command: String,
     /// What a request writes on Lambda: its line, and its metrics in the embedded format.
     pub(crate) lambda_bytes: Amount,
-    /// What it writes in a container, whose metrics are fetched from it.
+    /// What it writes in a container, from whose lines metrics are drawn.
     pub(crate) container_bytes: Amount,
 }
 
@@ -165,16 +165,22 @@ pub(crate) struct MeasuredLogs {
 pub(crate) struct Assumed {
     /// A line of an HTTP API's access log. The template switches off what Lambda itself would write.
     pub(crate) access_log_bytes: Amount,
-    /// How many requests X-Ray records: one of twenty, unless a rule says otherwise.
+    /// How many requests a second X-Ray records in any case, unless a rule says otherwise.
+    pub(crate) traces_per_second: Amount,
+    /// And of the others such a share.
     pub(crate) trace_share: Share,
     /// How many metrics come from Lambda: five for each route, version and class of status that occurs.
     pub(crate) lambda_metrics: Amount,
+    /// How many are drawn from what tasks log: one for each route and version, and those that alarms are on.
+    pub(crate) container_metrics: Amount,
     /// One round trip to DynamoDB.
     pub(crate) store_milliseconds: Amount,
     /// How many invocations start an instance.
     pub(crate) cold_start_share: Share,
     /// The head of an answer, and what TLS adds.
     pub(crate) header_bytes: Amount,
+    /// A request of a phone, most of which is its token.
+    pub(crate) request_bytes: Amount,
     /// How much of its CPU a task may use before another one starts.
     pub(crate) target_utilisation: Share,
 }

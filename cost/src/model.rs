@@ -1,6 +1,6 @@
 //! What a month costs.
 
-use crate::inputs::Inputs;
+use crate::inputs::{Amount, Inputs};
 
 const HOURS: f64 = 730.0;
 const SECONDS: f64 = HOURS * 3600.0;
@@ -147,7 +147,8 @@ pub(crate) fn bill(inputs: &Inputs, sizes: Sizes, plan: Plan, rps: f64) -> Bill 
             front_door: load_balancer(inputs, rps, GB_PER_HOUR_TO_TASKS),
             compute: fargate(inputs, sizes, rps, plan),
             network: addresses + ENDPOINTS * ZONES * HOURS * prices.network.interface_endpoint_hour.get(),
-            logs: logs(inputs, rps, inputs.measured.logs.container_bytes.get()),
+            logs: logs(inputs, rps, inputs.measured.logs.container_bytes.get())
+                + metrics(inputs, inputs.measured.assumed.container_metrics),
         },
     }
 }
@@ -163,10 +164,20 @@ fn lambda(inputs: &Inputs, sizes: Sizes, rps: f64, savings: bool) -> f64 {
 }
 
 fn lambda_logs(inputs: &Inputs, rps: f64) -> f64 {
-    let (assumed, prices) = (&inputs.measured.assumed, &inputs.prices.logs);
-    let traces = requests(rps) * assumed.trace_share.get() / MILLION * prices.million_traces.get();
-    let metrics = assumed.lambda_metrics.get() * prices.metric_month.get();
-    logs(inputs, rps, inputs.measured.logs.lambda_bytes.get()) + metrics + traces
+    let assumed = &inputs.measured.assumed;
+    let traces = requests(traces(inputs, rps)) / MILLION * inputs.prices.logs.million_traces.get();
+    logs(inputs, rps, inputs.measured.logs.lambda_bytes.get()) + metrics(inputs, assumed.lambda_metrics) + traces
+}
+
+/// How many requests a second X-Ray records: the first ones of a second, and a share of the others.
+fn traces(inputs: &Inputs, rps: f64) -> f64 {
+    let assumed = &inputs.measured.assumed;
+    let first = rps.min(assumed.traces_per_second.get());
+    first + (rps - first) * assumed.trace_share.get()
+}
+
+fn metrics(inputs: &Inputs, count: Amount) -> f64 {
+    count.get() * inputs.prices.logs.metric_month.get()
 }
 
 fn logs(inputs: &Inputs, rps: f64, bytes: f64) -> f64 {
@@ -194,7 +205,7 @@ fn load_balancer(inputs: &Inputs, rps: f64, gb_per_hour: f64) -> f64 {
     let units = [
         connections / NEW_CONNECTIONS,
         connections * request.connection_seconds / ACTIVE_CONNECTIONS,
-        rps * 3600.0 * bytes_out(inputs) / GB / gb_per_hour,
+        rps * 3600.0 * (inputs.measured.assumed.request_bytes.get() + bytes_out(inputs)) / GB / gb_per_hour,
     ];
     let most = units.into_iter().fold(0.0, f64::max);
     let prices = &inputs.prices.load_balancer;
@@ -264,10 +275,31 @@ mod tests {
         assert_close(network, 0.0);
         let (measured, assumed) = (&inputs.measured.logs, &inputs.measured.assumed);
         let gb = million * 1e6 * (measured.lambda_bytes.get() + assumed.access_log_bytes.get()) / 1e9;
-        let traces = million * assumed.trace_share.get() * inputs.prices.logs.million_traces.get();
+        // All of them: one request a second is what X-Ray records in any case.
+        let traces = million * inputs.prices.logs.million_traces.get();
         let metrics = assumed.lambda_metrics.get() * inputs.prices.logs.metric_month.get();
         assert_close(logs, gb * inputs.prices.logs.gb.get() + metrics + traces);
         assert_close(milliseconds, milliseconds.round());
+    }
+
+    #[test]
+    fn traces_are_one_a_second_and_a_share_of_the_others() {
+        let inputs = inputs();
+        for (rps, recorded) in [(0.5, 0.5), (1.0, 1.0), (21.0, 2.0), (101.0, 6.0)] {
+            assert_close(traces(&inputs, rps), recorded);
+        }
+    }
+
+    /// With many requests bytes decide, which are counted both ways: by hand.
+    #[test]
+    fn a_load_balancer_counts_requests_and_answers() {
+        let inputs = inputs();
+        let assumed = &inputs.measured.assumed;
+        let bytes = assumed.request_bytes.get() + assumed.header_bytes.get() + inputs.request.bytes;
+        let units = 50.0 * 3600.0 * bytes / 1e9 / 0.4;
+        let prices = &inputs.prices.load_balancer;
+        let expected = 730.0 * (prices.hour.get() + units * prices.capacity_unit_hour.get());
+        assert_close(bill(&inputs, SIZES, Plan::LambdaLoadBalancer, 50.0).front_door, expected);
     }
 
     #[test]

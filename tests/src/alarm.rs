@@ -1,117 +1,154 @@
-//! Alarms of the templates, evaluated as `CloudWatch` would on what a log holds.
+//! Alarms of the templates, evaluated as `CloudWatch` would on the metrics of one period.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::{
-    emf::Metrics,
-    template::{list, load, named, resources},
+    metric::{Metrics, dimensions},
+    template::{handed, list, load, named, resources},
 };
 
-/// The alarms of all templates that are on metrics of the service, by their names.
-pub fn own() -> BTreeMap<String, Value> {
+/// An alarm of a template.
+#[derive(Clone, Debug)]
+pub struct Alarm {
+    file: &'static str,
+    /// What the template says of it.
+    pub properties: Value,
+}
+
+/// The alarms on metrics that the service itself records, by their names.
+pub fn own() -> BTreeMap<String, Alarm> {
+    all(|alarm| !alarm.is_on_aws())
+}
+
+/// The alarms on metrics that AWS records, by their names.
+pub fn of_aws() -> BTreeMap<String, Alarm> {
+    all(Alarm::is_on_aws)
+}
+
+fn all(is_it: impl Fn(&Alarm) -> bool) -> BTreeMap<String, Alarm> {
     let mut alarms = BTreeMap::new();
     for file in ["template.yaml", "infra/container.yaml", "infra/observability.yaml"] {
-        let template = load(file);
-        let own = resources(&template, "AWS::CloudWatch::Alarm").filter(|(_, alarm)| is_on_own_metrics(alarm));
-        alarms.extend(own.map(|(name, alarm)| (name.to_owned(), alarm.clone())));
+        for (name, resource) in resources(&load(file), "AWS::CloudWatch::Alarm") {
+            let alarm = Alarm { file, properties: resource["Properties"].clone() };
+            if is_it(&alarm) {
+                let twice = alarms.insert(name.to_owned(), alarm);
+                assert!(twice.is_none(), "{name} is there twice, and one would not be looked at");
+            }
+        }
     }
     alarms
 }
 
-/// The names of the alarms that the metrics of one period raise.
-pub fn raised_by(metrics: &Metrics) -> Vec<String> {
-    own().into_iter().filter(|(_, alarm)| breaches(alarm, metrics)).map(|(name, _)| name).collect()
+/// The names of those alarms that the metrics of a period raise.
+pub fn raised(alarms: &BTreeMap<String, Alarm>, metrics: &Metrics) -> Vec<String> {
+    alarms.iter().filter(|(_, alarm)| alarm.is_raised_by(metrics)).map(|(name, _)| name.clone()).collect()
 }
 
-/// The metrics that the dashboard does not draw with the dimensions that they have.
-///
-/// # Panics
-/// When there is no dashboard.
-pub fn not_on_the_dashboard(metrics: &Metrics) -> Vec<String> {
-    let template = load("infra/observability.yaml");
-    let dashboard = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"].as_str();
-    let dashboard = dashboard.expect("a dashboard").replace("\\\"", "\"");
-    let searched: BTreeSet<(String, BTreeSet<&str>)> = dashboard
-        .split("SEARCH('{\"${Namespace}\",")
-        .skip(1)
-        .map(|rest| {
-            let (dimensions, rest) = rest.split_once("} MetricName=\"").expect("a search by name");
-            (rest.split('"').next().unwrap_or_default().to_owned(), dimensions.split(',').collect())
-        })
-        .collect();
-    let drawn = |(name, dimensions): &(String, BTreeMap<String, String>)| {
-        if dimensions.is_empty() {
-            return dashboard.contains(&format!("[\"${{Namespace}}\", \"{name}\""));
+impl Alarm {
+    /// What it looks at, with the statistic of each.
+    fn queries(&self) -> Vec<&Value> {
+        let math = list(&self.properties["Metrics"]);
+        if math.is_empty() { vec![&self.properties] } else { math }
+    }
+
+    /// The metrics that it is on: namespaces and names.
+    pub fn metrics(&self) -> Vec<(String, String)> {
+        let queries = self.queries().into_iter();
+        let metrics =
+            queries.map(|query| if query["MetricStat"].is_null() { query } else { &query["MetricStat"]["Metric"] });
+        metrics
+            .filter(|metric| !metric["MetricName"].is_null())
+            .map(|metric| (handed(self.file, &metric["Namespace"]), named(&metric["MetricName"])))
+            .collect()
+    }
+
+    fn is_on_aws(&self) -> bool {
+        let mut of_aws = self.metrics().into_iter().map(|(namespace, _)| namespace.starts_with("AWS/"));
+        let first = of_aws.next().expect("a metric");
+        assert!(of_aws.all(|other| other == first), "{}: of both kinds", self.properties);
+        first
+    }
+
+    /// Whether the metrics of one period are over the threshold. Where there are none they are not: every alarm says of
+    /// missing data that it is `notBreaching`.
+    fn is_raised_by(&self, metrics: &Metrics) -> bool {
+        assert_eq!(self.properties["TreatMissingData"], "notBreaching");
+        assert_eq!(self.properties["ComparisonOperator"], "GreaterThanThreshold");
+        let threshold = self.properties["Threshold"].as_f64().expect("a threshold");
+        self.value(metrics).is_some_and(|value| value > threshold)
+    }
+
+    fn value(&self, metrics: &Metrics) -> Option<f64> {
+        let mut expression = None;
+        let mut values = BTreeMap::new();
+        for query in self.queries() {
+            let stat = &query["MetricStat"];
+            if let Some(text) = query["Expression"].as_str() {
+                assert!(expression.replace(text).is_none(), "one expression is the alarm's");
+            } else if stat.is_null() {
+                let given = query["ExtendedStatistic"].as_str().or(query["Statistic"].as_str());
+                return self.statistic(given.expect("a statistic"), query, &query["Unit"], metrics);
+            } else {
+                let given = stat["Stat"].as_str().expect("a statistic");
+                let id = query["Id"].as_str().expect("an id");
+                values.insert(id, self.statistic(given, &stat["Metric"], &stat["Unit"], metrics));
+            }
         }
-        searched.contains(&(name.clone(), dimensions.keys().map(String::as_str).collect()))
-    };
-    metrics.keys().filter(|key| !drawn(key)).map(|(name, dimensions)| format!("{name} {dimensions:?}")).collect()
-}
-
-/// Whether the metrics of one period are over an alarm's threshold. Where there are none they are not: every alarm says
-/// of missing data that it is `notBreaching`.
-fn breaches(alarm: &Value, metrics: &Metrics) -> bool {
-    let properties = &alarm["Properties"];
-    assert_eq!(properties["TreatMissingData"], "notBreaching");
-    assert_eq!(properties["ComparisonOperator"], "GreaterThanThreshold");
-    let threshold = properties["Threshold"].as_f64().expect("a threshold");
-    value(properties, metrics).is_some_and(|value| value > threshold)
-}
-
-fn value(properties: &Value, metrics: &Metrics) -> Option<f64> {
-    let queries = list(&properties["Metrics"]);
-    if queries.is_empty() {
-        let given = properties["ExtendedStatistic"].as_str().or(properties["Statistic"].as_str());
-        return statistic(given.expect("a statistic"), properties, metrics);
+        evaluate(expression.expect("an expression"), &values)
     }
-    let mut values = BTreeMap::new();
-    for query in queries.iter().filter(|query| query["Expression"].is_null()) {
-        let id = query["Id"].as_str().expect("an id");
-        let stat = &query["MetricStat"];
-        values.insert(id, statistic(stat["Stat"].as_str().expect("a statistic"), &stat["Metric"], metrics)?);
+
+    /// A statistic over all values of a metric; nothing where there are none of that unit.
+    fn statistic(&self, statistic: &str, metric: &Value, unit: &Value, metrics: &Metrics) -> Option<f64> {
+        let namespace = handed(self.file, &metric["Namespace"]);
+        let wanted = list(&metric["Dimensions"]);
+        let wanted = wanted.iter().map(|one| (one["Name"].as_str().expect("a name"), named(&one["Value"])));
+        let wanted: Vec<_> = wanted.collect();
+        let wanted = dimensions(wanted.iter().map(|(name, value)| (*name, value.as_str())));
+        let same = metrics.iter().filter(|(found, _)| {
+            found.namespace == namespace
+                && metric["MetricName"] == found.name.as_str()
+                && found.dimensions == wanted
+                && (unit.is_null() || unit.as_str() == found.unit.as_deref())
+        });
+        let mut values: Vec<f64> = same.flat_map(|(_, values)| values).copied().collect();
+        values.sort_by(f64::total_cmp);
+        let (last, count) = (*values.last()?, f64::from(u32::try_from(values.len()).expect("a few values")));
+        Some(match statistic {
+            "Sum" => values.iter().sum(),
+            "SampleCount" => count,
+            "Average" => values.iter().sum::<f64>() / count,
+            "Maximum" => last,
+            // The nearest rank: with fewer than a hundred values the largest.
+            "p99" => values[values.len() * 99 / 100],
+            other => panic!("no statistic {other}"),
+        })
     }
-    let expression = queries.iter().find_map(|query| query["Expression"].as_str()).expect("an expression");
-    Some(evaluate(expression, &values))
 }
 
-/// A metric without dimensions, over all its values.
-fn statistic(name: &str, metric: &Value, metrics: &Metrics) -> Option<f64> {
-    assert!(metric["Dimensions"].is_null(), "{metric}: the service's alarms are on metrics without dimensions");
-    let key = (metric["MetricName"].as_str().expect("a name").to_owned(), BTreeMap::new());
-    let series = metrics.get(&key)?;
-    if metric["Unit"].as_str().is_some_and(|unit| unit != series.unit) {
-        return None;
+/// Metric math, as far as the templates have it: `SUM(METRICS())`, `SUM([FILL(a, 0), FILL(b, 0)])`, and products and
+/// quotients such as `100 * a / b`. A sum leaves out what has no data; the others have none then.
+fn evaluate(expression: &str, values: &BTreeMap<&str, Option<f64>>) -> Option<f64> {
+    let arguments = |name: &str| expression.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
+    if let Some(terms) = arguments("SUM") {
+        let terms: Vec<Option<f64>> = if terms == "METRICS()" {
+            values.values().copied().collect()
+        } else {
+            let terms = terms.trim_start_matches('[').trim_end_matches(']').split_inclusive(')');
+            terms.map(|term| evaluate(term.trim_start_matches(", "), values)).collect()
+        };
+        return terms.into_iter().flatten().reduce(|sum, term| sum + term);
     }
-    let mut values = series.values.clone();
-    values.sort_by(f64::total_cmp);
-    let count = f64::from(u32::try_from(values.len()).expect("a few values"));
-    Some(match name {
-        "Sum" => values.iter().sum(),
-        "SampleCount" => count,
-        // The nearest rank: with fewer than a hundred values the largest.
-        "p99" => values[values.len() * 99 / 100],
-        other => panic!("no statistic {other}"),
-    })
-}
-
-/// Products and quotients of numbers and ids, from the left to the right.
-fn evaluate(expression: &str, values: &BTreeMap<&str, f64>) -> f64 {
-    let operand = |word: &str| word.parse().ok().or(values.get(word).copied()).unwrap_or_else(|| panic!("{word}?"));
+    if let Some((id, filler)) = arguments("FILL").and_then(|pair| pair.split_once(", ")) {
+        return values[id].or_else(|| filler.parse().ok());
+    }
+    let operand = |word: &str| word.parse().ok().or_else(|| *values.get(word).unwrap_or_else(|| panic!("{word}?")));
     let words: Vec<&str> = expression.split_whitespace().collect();
     let (first, rest) = words.split_first().expect("an expression");
-    rest.chunks(2).fold(operand(first), |sum, pair| match pair {
-        ["*", word] => sum * operand(word),
-        ["/", word] => sum / operand(word),
+    rest.chunks(2).try_fold(operand(first)?, |result, pair| match pair {
+        ["*", word] => Some(result * operand(word)?),
+        ["/", word] => Some(result / operand(word)?),
         other => panic!("{expression}: {other:?}"),
     })
-}
-
-/// Whether an alarm is on metrics that the service itself records.
-fn is_on_own_metrics(alarm: &Value) -> bool {
-    let properties = &alarm["Properties"];
-    let of_math = list(&properties["Metrics"]).into_iter().map(|query| &query["MetricStat"]["Metric"]["Namespace"]);
-    let namespace = of_math.chain([&properties["Namespace"]]).find(|namespace| !namespace.is_null());
-    !named(namespace.expect("a namespace")).starts_with("AWS/")
 }

@@ -1,31 +1,8 @@
 //! Lines of the embedded metric format, checked as `CloudWatch` would read them.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-/// The metrics of a log, by their names and dimensions.
-pub type Metrics = BTreeMap<(String, BTreeMap<String, String>), Series>;
-
-/// What was recorded of a metric.
-#[derive(Debug, Default)]
-pub struct Series {
-    /// As `CloudWatch` calls it; alarms that name another one see nothing.
-    pub unit: String,
-    /// All values.
-    pub values: Vec<f64>,
-}
-
-/// Adds values to a metric.
-///
-/// # Panics
-/// When it has another unit already.
-pub fn add(metrics: &mut Metrics, key: (String, BTreeMap<String, String>), unit: &str, values: &[f64]) {
-    let series = metrics.entry(key).or_default();
-    assert!(series.values.is_empty() || series.unit == unit, "{} and {unit} in one metric", series.unit);
-    unit.clone_into(&mut series.unit);
-    series.values.extend(values);
-}
+use crate::metric::{Metric, Metrics, dimensions};
 
 /// Reads the EMF lines among the lines of a log.
 ///
@@ -41,12 +18,16 @@ pub fn read(log: &[String]) -> Metrics {
             panic!("{}: {error}: {line}", error.instance_path());
         }
         for directive in list(&document["_aws"]["CloudWatchMetrics"]) {
-            for dimensions in list(&directive["Dimensions"]) {
-                let dimensions: BTreeMap<_, _> =
-                    names(dimensions).map(|name| (name.to_owned(), dimension(&document, name))).collect();
+            for set in list(&directive["Dimensions"]) {
                 for metric in list(&directive["Metrics"]) {
-                    let (name, unit) = (text(&metric["Name"]), metric["Unit"].as_str().unwrap_or("None"));
-                    add(&mut metrics, (name.to_owned(), dimensions.clone()), unit, &values(&document, name));
+                    let metric = Metric {
+                        namespace: text(&directive["Namespace"]).to_owned(),
+                        name: text(&metric["Name"]).to_owned(),
+                        dimensions: dimensions(names(set).map(|name| (name, dimension(&document, name)))),
+                        unit: metric["Unit"].as_str().map(str::to_owned),
+                    };
+                    let values = values(&document, &metric.name);
+                    metrics.entry(metric).or_default().extend(values);
                 }
             }
         }
@@ -67,10 +48,10 @@ fn names(dimensions: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// The value of a dimension is a member of the document: 1 to 1024 characters.
-fn dimension(document: &Value, name: &str) -> String {
+fn dimension<'a>(document: &'a Value, name: &str) -> &'a str {
     let value = text(&document[name]);
     assert!((1..=1024).contains(&value.len()), "{name}: {value:?}");
-    value.to_owned()
+    value
 }
 
 /// The value of a metric is a number, or up to 100 of them.

@@ -1,44 +1,46 @@
 //! Metric filters of the templates, applied as `CloudWatch` would to what a log holds.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::{
-    emf::{self, Metrics},
-    template::list,
+    metric::{Metric, Metrics, dimensions},
+    template::{handed, list, load, resources},
 };
 
-/// The metrics that filters draw from the lines of a log.
+/// The metrics that the filters of a template draw from the lines of a log.
 ///
 /// # Panics
 /// When a filter has a form that this does not know.
-pub fn metrics<'a>(filters: impl IntoIterator<Item = &'a Value>, log: &[Value]) -> Metrics {
+pub fn metrics(file: &str, log: &[Value]) -> Metrics {
     let mut metrics = Metrics::new();
-    for filter in filters {
+    for (_, filter) in resources(&load(file), "AWS::Logs::MetricFilter") {
         let properties = &filter["Properties"];
         let pattern = text(&properties["FilterPattern"]);
         let transformations = list(&properties["MetricTransformations"]);
         assert!(transformations.len() == 1, "CloudWatch takes one transformation of a filter");
         for line in log.iter().filter(|line| matches(pattern, line)) {
-            let Some((name, dimensions, value)) = transformed(transformations[0], line) else { continue };
-            let unit = transformations[0]["Unit"].as_str().unwrap_or("None");
-            emf::add(&mut metrics, (name, dimensions), unit, &[value]);
+            let Some((metric, value)) = transformed(file, transformations[0], line) else { continue };
+            metrics.entry(metric).or_default().push(value);
         }
     }
     metrics
 }
 
-/// Name, dimensions and value of what a line gives; nothing where it lacks a field that is named.
-fn transformed(transformation: &Value, line: &Value) -> Option<(String, BTreeMap<String, String>, f64)> {
-    let mut dimensions = BTreeMap::new();
-    for dimension in list(&transformation["Dimensions"]) {
-        let value = field(text(&dimension["Value"]), line)?.as_str()?;
-        dimensions.insert(text(&dimension["Key"]).to_owned(), value.to_owned());
-    }
+/// What a line gives; nothing where it lacks a field that is named.
+fn transformed(file: &str, transformation: &Value, line: &Value) -> Option<(Metric, f64)> {
+    let pairs = list(&transformation["Dimensions"])
+        .into_iter()
+        .map(|dimension| Some((text(&dimension["Key"]), field(text(&dimension["Value"]), line)?.as_str()?)));
+    let pairs: Option<Vec<(&str, &str)>> = pairs.collect();
     let value = text(&transformation["MetricValue"]);
-    let value = if value.starts_with("$.") { field(value, line)?.as_f64()? } else { value.parse().expect("a number") };
-    Some((text(&transformation["MetricName"]).to_owned(), dimensions, value))
+    let value = if value.starts_with("$.") { field(value, line)?.as_f64()? } else { number(value) };
+    let metric = Metric {
+        namespace: handed(file, &transformation["MetricNamespace"]),
+        name: text(&transformation["MetricName"]).to_owned(),
+        dimensions: dimensions(pairs?),
+        unit: transformation["Unit"].as_str().map(str::to_owned),
+    };
+    Some((metric, value))
 }
 
 /// `{ (TERM) && (TERM) }`, or with one term without parentheses.

@@ -12,6 +12,7 @@ pub mod case;
 pub mod coding;
 pub mod collector;
 pub mod container;
+pub mod dashboard;
 pub mod door;
 pub mod emf;
 pub mod emulator;
@@ -19,6 +20,7 @@ pub mod event;
 pub mod filter;
 pub mod golden;
 pub mod logs;
+pub mod metric;
 pub mod server;
 pub mod template;
 

@@ -72,3 +72,22 @@ pub fn named(value: &Value) -> String {
     let text = text.replace("${AWS::Partition}", "aws").replace("arn:aws:s3:::", "");
     text.replace("Data.Outputs.", "").replace("Arn", "").replace(['$', '{', '}'], "")
 }
+
+/// What an expression of a file names; where it is a parameter of a part, what `template.yaml` hands over for it.
+///
+/// # Panics
+/// When nothing is handed over.
+pub fn handed(file: &str, value: &Value) -> String {
+    let parameter = value["Ref"].as_str().filter(|_| file != "template.yaml");
+    let Some(parameter) = parameter else { return named(value) };
+    let template = load("template.yaml");
+    let part = resources(&template, "AWS::CloudFormation::Stack")
+        .find(|(_, part)| part["Properties"]["TemplateURL"] == file)
+        .map(|(_, part)| named(&part["Properties"]["Parameters"][parameter]));
+    part.unwrap_or_else(|| panic!("{file} is no part of template.yaml"))
+}
+
+/// The namespace that functions are told to record their metrics in.
+pub fn namespace() -> String {
+    named(&load("template.yaml")["Globals"]["Function"]["Environment"]["Variables"]["METRICS_NAMESPACE"])
+}

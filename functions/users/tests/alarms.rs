@@ -6,12 +6,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use dev::runtime_api::LambdaProcess;
 use tests::{
-    alarm::{self, raised_by},
+    alarm,
     case::Request,
     door::spawn,
-    emf::{self, Metrics},
+    emf,
     event::Source,
+    metric::Metrics,
     server::{demo_database, slow},
+    template,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_users");
@@ -34,25 +36,28 @@ async fn metrics_after(process: &LambdaProcess, requests: usize) -> Metrics {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_alarm_is_raised_by_what_it_is_for_and_by_nothing_else() {
     let database = demo_database().await;
-    let store = database.endpoint();
+    let (store, alarms, namespace) = (database.endpoint(), alarm::own(), template::namespace());
+    let silent = [SILENT, ("METRICS_NAMESPACE", namespace.as_str())];
+    let raised_by = |metrics: &Metrics| alarm::raised(&alarms, metrics);
     let mut raised = BTreeMap::new();
 
-    let process = spawn(BINARY.as_ref(), &store, [SILENT]).await;
+    let process = spawn(BINARY.as_ref(), &store, silent).await;
     let calm = metrics_after(&process, 20).await;
     assert_eq!(raised_by(&calm), Vec::<String>::new(), "all is well");
 
     // Without the table of users, and with that of the counters.
-    let process = spawn(BINARY.as_ref(), &store, [SILENT, ("USERS_TABLE", "not-there")]).await;
+    let process = spawn(BINARY.as_ref(), &store, [silent[0], silent[1], ("USERS_TABLE", "not-there")]).await;
     raised.insert("ErrorRateAlarm", raised_by(&metrics_after(&process, 3).await));
 
-    let process = spawn(BINARY.as_ref(), &store, [SILENT, ("RATE_LIMIT_TABLE", "not-there")]).await;
+    let process = spawn(BINARY.as_ref(), &store, [silent[0], silent[1], ("RATE_LIMIT_TABLE", "not-there")]).await;
     raised.insert("RateLimitDegradedAlarm", raised_by(&metrics_after(&process, 3).await));
 
-    let process = spawn(BINARY.as_ref(), &store, [SILENT, ("RATE_LIMIT_FREE", "1")]).await;
+    let process = spawn(BINARY.as_ref(), &store, [silent[0], silent[1], ("RATE_LIMIT_FREE", "1")]).await;
     raised.insert("RateLimitedAlarm", raised_by(&metrics_after(&process, 1002).await));
 
     let patient = [
-        SILENT,
+        silent[0],
+        silent[1],
         ("STORE_TIMEOUT_MS", "60000"),
         ("STORE_ATTEMPT_TIMEOUT_MS", "60000"),
         ("RATE_LIMIT_TIMEOUT_MS", "60000"),
@@ -66,7 +71,7 @@ async fn every_alarm_is_raised_by_what_it_is_for_and_by_nothing_else() {
     }
     assert_eq!(
         raised.keys().copied().collect::<Vec<_>>(),
-        alarm::own().keys().collect::<Vec<_>>(),
+        alarms.keys().collect::<Vec<_>>(),
         "an alarm without a test"
     );
 }

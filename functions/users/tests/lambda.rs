@@ -8,8 +8,10 @@ use dev::runtime_api::{InvokeError, LambdaProcess};
 use serde_json::{Value, json};
 use tests::{
     case::{Request, Response},
+    dashboard,
     door::spawn,
     event::Source,
+    metric::values_of,
     server::demo_database,
 };
 use tokio::net::TcpListener;
@@ -242,10 +244,7 @@ async fn metrics_are_lines_that_cloudwatch_reads() {
     process.wait_for_log(LIMIT, |line| line.contains("\"_aws\"") && line.contains("\"none\"")).await.expect("the last");
     let log = process.log();
     let metrics = tests::emf::read(&log);
-    let dimensions = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let sum = |name: &str, pairs: &[(&str, &str)]| -> f64 {
-        metrics.get(&(name.to_owned(), dimensions(pairs))).map_or(0.0, |series| series.values.iter().sum())
-    };
+    let of_name = |name: &str, pairs: &[(&str, &str)]| values_of(&metrics, name, pairs.iter().copied());
     let of = |route, version, status| [("route", route), ("version", version), ("status", status)];
     let me = of("/api/v2/users/me", "v2", "2xx");
     let expected = [
@@ -261,14 +260,11 @@ async fn metrics_are_lines_that_cloudwatch_reads() {
         ("ColdStarts", &[], 1.0),
     ];
     for (name, pairs, value) in expected {
-        assert!((sum(name, pairs) - value).abs() < f64::EPSILON, "{name} {pairs:?}: {metrics:?}");
+        let sum: f64 = of_name(name, pairs).into_iter().sum();
+        assert!((sum - value).abs() < f64::EPSILON, "{name} {pairs:?}: {metrics:?}");
     }
-    let latencies = &metrics[&("Latency".to_owned(), dimensions(&me))].values;
+    let latencies = of_name("Latency", &me);
     assert!(latencies.len() == 2 && latencies.iter().all(|ms| *ms > 0.0), "{latencies:?}");
-    assert_eq!(tests::alarm::not_on_the_dashboard(&metrics), Vec::<String>::new());
-    let known = ["route", "version", "status"];
-    for (name, dimensions) in metrics.keys() {
-        assert!(dimensions.keys().all(|dimension| known.contains(&dimension.as_str())), "{name}: {dimensions:?}");
-    }
-    assert!(log.iter().any(|line| line.contains("\"Namespace\":\"Test\"")));
+    dashboard::assert_shows(&dashboard::body(true, false), &metrics);
+    assert!(metrics.keys().all(|metric| metric.namespace == "Test"));
 }

@@ -3,11 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tests::{
-    alarm::{self, raised_by},
-    emf::Metrics,
-    filter,
+    alarm, dashboard, filter,
+    metric::{Metrics, values_of},
     server::{demo_database, plain_client, slow},
-    template::{load, resources},
 };
 
 use crate::container;
@@ -26,25 +24,21 @@ async fn metrics_after(endpoint: &str, requests: usize, settings: &[(&str, &str)
     }
     get("/health/ready").header("x-app-version", "the last one").send().await.unwrap();
     container.logged(|line| line["app_version"] == "the last one").await;
-    let template = load("infra/container.yaml");
-    let filters = resources(&template, "AWS::Logs::MetricFilter").map(|(_, filter)| filter);
-    filter::metrics(filters, &container.log())
+    filter::metrics("infra/container.yaml", &container.log())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_alarm_is_raised_by_the_tasks_as_well() {
     let database = demo_database().await;
-    let store = database.endpoint();
+    let (store, alarms) = (database.endpoint(), alarm::own());
+    let raised_by = |metrics: &Metrics| alarm::raised(&alarms, metrics);
     let calm = metrics_after(&store, 20, &[]).await;
     assert_eq!(raised_by(&calm), Vec::<String>::new(), "all is well");
-    let of = |name: &str, dimensions: &[(&str, &str)]| {
-        let dimensions = dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        calm.get(&(name.to_owned(), dimensions.collect())).map_or(0, |series| series.values.len())
-    };
-    assert_eq!((of("ServiceErrors", &[]), of("ServiceLatency", &[])), (20, 20), "{calm:?}");
-    assert_eq!(of("APIVersionUsage", &[("route", "/api/v2/products/{id}"), ("version", "v2")]), 20, "{calm:?}");
-
-    assert_eq!(alarm::not_on_the_dashboard(&calm), Vec::<String>::new());
+    let usage = [("route", "/api/v2/products/{id}"), ("version", "v2")];
+    let counts = [("ServiceErrors", &[][..]), ("ServiceLatency", &[]), ("APIVersionUsage", &usage)]
+        .map(|(name, dimensions)| values_of(&calm, name, dimensions.iter().copied()).len());
+    assert_eq!(counts, [20; 3], "{calm:?}");
+    dashboard::assert_shows(&dashboard::body(false, true), &calm);
 
     let mut raised = BTreeMap::new();
     let mut is_raised = |name, metrics| raised.insert(name, raised_by(&metrics));
@@ -65,7 +59,7 @@ async fn every_alarm_is_raised_by_the_tasks_as_well() {
     }
     assert_eq!(
         raised.keys().copied().collect::<Vec<_>>(),
-        alarm::own().keys().collect::<Vec<_>>(),
+        alarms.keys().collect::<Vec<_>>(),
         "an alarm without a test"
     );
 }

@@ -1,6 +1,8 @@
 //! `template.yaml` and the code: what nothing else holds together.
 
+mod alarms;
 mod commands;
+mod edge;
 mod grants;
 mod operations;
 mod tables;
@@ -34,4 +36,27 @@ fn code_of(folder: &str) -> String {
 fn quoted(code: &str) -> BTreeSet<&str> {
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.flat_map(|line| line.split('"').skip(1).step_by(2)).collect()
+}
+
+/// The paths that a route group gets, for one version of the API: the arguments of `.route(`. A path that is put together
+/// from a variable starts with what that is set to.
+fn paths(group: &str, version: &str) -> BTreeSet<String> {
+    let code = code_of(&format!("functions/{group}/src"));
+    assert!(!code.contains(".nest") && !code.contains("_service("), "{group} has routes that this does not see");
+    let literal = |text: &str| text.split('"').nth(1).map(str::to_owned);
+    let set_to = |name: &str| {
+        let set = code.split_once(&format!("let {name} = ")).or_else(|| code.split_once(&format!("const {name}: ")));
+        literal(set.unwrap_or_else(|| panic!("{group}: {name} is set nowhere")).1).unwrap()
+    };
+    let arguments = code.split(".route(").skip(1).map(|rest| rest.split_once(", ").unwrap().0);
+    let paths = arguments.map(|argument| {
+        let path = literal(argument).unwrap_or_else(|| set_to(argument.trim_start_matches('&')));
+        let path = match path.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((name, rest)) => set_to(name) + &rest.replace("{{", "{").replace("}}", "}"),
+            None => path,
+        };
+        assert!(path.starts_with('/'), "{group}: {argument} is no path");
+        path.replace("{}", version)
+    });
+    paths.collect()
 }

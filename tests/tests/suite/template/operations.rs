@@ -1,10 +1,10 @@
-//! Metrics, alarms, the dashboard, saved queries and the emulator's limits: the same in templates, code and documentation.
+//! Metrics, the dashboard, saved queries and the emulator's limits: the same in templates, code and documentation.
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::{
-    alarm,
+    alarm, dashboard,
     template::{list, load, named, resources},
 };
 
@@ -14,142 +14,73 @@ use super::{code_of, functions, read};
 const OF_THE_CONTAINER: [&str; 3] = ["RequestsShed", "RequestsInFlight", "Connections"];
 
 /// The names of the metrics that the code records.
-fn recorded() -> BTreeSet<String> {
+pub(super) fn recorded() -> BTreeSet<String> {
     let code = code_of("shared/src/telemetry");
     let constants = code.lines().filter_map(|line| line.strip_prefix("const ")?.split_once(": &str = \""));
     constants.map(|(_, value)| value.trim_end_matches("\";").to_owned()).collect()
 }
 
-/// The metrics of an alarm, with their namespace and name.
-fn metrics_of(alarm: &Value) -> Vec<(String, String)> {
-    let properties = &alarm["Properties"];
-    let math = list(&properties["Metrics"])
-        .into_iter()
-        .map(|metric| &metric["MetricStat"]["Metric"])
-        .filter(|metric| !metric.is_null());
-    let all: Vec<&Value> = if properties["MetricName"].is_null() { math.collect() } else { vec![properties] };
-    all.into_iter()
-        .map(|metric| (named(&metric["Namespace"]), metric["MetricName"].as_str().unwrap().to_owned()))
-        .collect()
+/// Names of the metrics in a namespace that a dashboard shows.
+fn shown_of(body: &Value, namespace: &str) -> BTreeSet<String> {
+    let shown = dashboard::shown(body).into_iter();
+    shown.filter(|(found, ..)| found == namespace).map(|(_, name, _)| name).collect()
 }
 
-fn dashboard() -> String {
-    let template = load("infra/observability.yaml");
-    template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"].as_str().unwrap().to_owned()
-}
-
+/// With functions every metric of the code; with tasks alone what the filters draw, and nothing that would stay empty.
 #[test]
-fn alarms_are_on_metrics_that_something_records() {
-    let recorded = recorded();
-    let of_aws = [
-        (
-            "AWS/ApplicationELB",
-            &[
-                "HTTPCode_ELB_5XX_Count",
-                "HTTPCode_Target_5XX_Count",
-                "RequestCount",
-                "TargetResponseTime",
-                "UnHealthyHostCount",
-            ][..],
-        ),
-        ("AWS/DynamoDB", &["ReadThrottleEvents", "WriteThrottleEvents"]),
-        ("AWS/ECS", &["CPUUtilization"]),
-        ("AWS/Lambda", &["Errors", "Throttles"]),
-    ];
-    for file in ["template.yaml", "infra/container.yaml", "infra/observability.yaml"] {
-        let template = load(file);
-        for (name, alarm) in resources(&template, "AWS::CloudWatch::Alarm") {
-            let tells_somebody =
-                list(&alarm["Properties"]["AlarmActions"]).iter().any(|action| action["Ref"] == "AlarmTopic");
-            let page = read("docs/operations.md");
-            assert!(
-                !tells_somebody || page.contains(&format!("`{name}`")),
-                "docs/operations.md does not tell of {name}"
-            );
-            let metrics = metrics_of(alarm);
-            assert!(!metrics.is_empty() && metrics.len() <= 10, "{name}: CloudWatch takes ten metrics in an alarm");
-            for (namespace, metric) in metrics {
-                let known = of_aws
-                    .iter()
-                    .find(|(aws, _)| *aws == namespace)
-                    .map(|(_, metrics)| metrics.contains(&metric.as_str()));
-                assert!(known.unwrap_or_else(|| recorded.contains(&metric)), "{name}: nothing records {metric}");
-            }
-            assert_eq!(alarm["Properties"]["TreatMissingData"], "notBreaching", "{name}: silence is no failure");
-        }
+fn the_dashboard_shows_what_is_recorded() {
+    let (functions, tasks) = (dashboard::body(true, false), dashboard::body(false, true));
+    let container = load("infra/container.yaml");
+    let drawn: BTreeSet<String> = resources(&container, "AWS::Logs::MetricFilter")
+        .map(|(_, filter)| named(&list(&filter["Properties"]["MetricTransformations"])[0]["MetricName"]))
+        .collect();
+    let of_functions: BTreeSet<String> =
+        recorded().into_iter().filter(|name| !OF_THE_CONTAINER.contains(&name.as_str())).collect();
+    assert_eq!(shown_of(&functions, "${Namespace}"), of_functions);
+    assert_eq!(shown_of(&tasks, "${Namespace}"), drawn);
+    assert!(shown_of(&functions, "AWS/ECS").is_empty() && shown_of(&functions, "AWS/ApplicationELB").is_empty());
+    assert!(shown_of(&tasks, "AWS/Lambda").is_empty());
+    let both = dashboard::shown(&dashboard::body(true, true));
+    assert!(dashboard::shown(&functions).union(&dashboard::shown(&tasks)).all(|metric| both.contains(metric)));
+    // What alarms are on can be looked at.
+    for (name, alarm) in alarm::of_aws() {
+        let known = |(namespace, metric): &(String, String)| both.iter().any(|(n, m, _)| (n, m) == (namespace, metric));
+        assert!(alarm.metrics().iter().all(known), "{name}");
     }
 }
 
+/// The lines that the dashboard draws are where the alarms are.
 #[test]
-fn every_metric_of_the_code_is_on_the_dashboard() {
-    let dashboard = dashboard();
-    for metric in recorded().into_iter().filter(|metric| !OF_THE_CONTAINER.contains(&metric.as_str())) {
-        assert!(
-            dashboard.contains(&format!("\"{metric}\"")) || dashboard.contains(&format!("\\\"{metric}\\\"")),
-            "{metric}"
-        );
-    }
-    let body: Value = serde_json::from_str(&dashboard).expect("the dashboard is JSON");
+fn the_dashboard_draws_the_thresholds() {
+    let body = dashboard::body(true, true);
     let widgets = body["widgets"].as_array().unwrap();
-    // The lines that the dashboard draws are where the alarms are.
     let annotated = |title: &str| {
         let widget = widgets.iter().find(|widget| widget["properties"]["title"] == title).unwrap();
         widget["properties"]["annotations"]["horizontal"][0]["value"].clone()
     };
-    assert_eq!(
-        annotated("Error rate in percent"),
-        load("template.yaml")["Resources"]["ErrorRateAlarm"]["Properties"]["Threshold"]
-    );
-    assert_eq!(
-        annotated("Latency in ms"),
-        load("infra/observability.yaml")["Resources"]["LatencyAlarm"]["Properties"]["Threshold"]
-    );
-    // A widget for each function and each table.
-    for (_, name, _) in functions() {
-        assert!(dashboard.contains(&format!("${{{name}}}")), "{name}");
-    }
-    for table in ["Users", "Products", "Orders", "RateLimit"] {
-        assert!(dashboard.contains(&format!("${{{table}Table}}")), "{table}");
-    }
-}
-
-/// An alarm on several functions or tables has all of them.
-#[test]
-fn sums_leave_no_function_and_no_table_out() {
-    let functions: BTreeSet<String> = functions().into_iter().map(|(_, name, _)| name).collect();
-    let tables = ["UsersTable", "ProductsTable", "OrdersTable", "RateLimitTable"].map(str::to_owned).into();
-    for (file, name, expected) in [
-        ("template.yaml", "FunctionErrorsAlarm", &functions),
-        ("infra/observability.yaml", "ThrottlesAlarm", &functions),
-        ("infra/observability.yaml", "TableThrottlesAlarm", &tables),
+    for (title, file, alarm) in [
+        ("Error rate in percent", "template.yaml", "ErrorRateAlarm"),
+        ("Latency in ms", "infra/observability.yaml", "LatencyAlarm"),
+        ("Tasks: CPU and memory in percent", "infra/container.yaml", "CpuAlarm"),
+        ("Load balancer: latency in seconds", "infra/container.yaml", "LatencyAlarm"),
     ] {
-        let template = load(file);
-        let metrics = list(&template["Resources"][name]["Properties"]["Metrics"]);
-        let dimensions = metrics.into_iter().filter(|metric| !metric["MetricStat"].is_null());
-        let named: BTreeSet<String> =
-            dimensions.map(|metric| named(&metric["MetricStat"]["Metric"]["Dimensions"][0]["Value"])).collect();
-        assert_eq!(named, *expected, "{name}");
+        assert_eq!(annotated(title), load(file)["Resources"][alarm]["Properties"]["Threshold"], "{title}");
     }
 }
 
-/// What a table refuses at an index is not counted with the table.
+/// A line for each function, each table and each index.
 #[test]
-fn throttles_of_indexes_are_watched() {
-    let data = load("infra/data.yaml");
-    let indexes: BTreeSet<String> = resources(&data, "AWS::DynamoDB::Table")
-        .flat_map(|(_, table)| list(&table["Properties"]["GlobalSecondaryIndexes"]))
-        .map(|index| named(&index["IndexName"]))
-        .collect();
-    let observability = load("infra/observability.yaml");
-    let watched: BTreeSet<String> = list(&observability["Resources"]["TableThrottlesAlarm"]["Properties"]["Metrics"])
-        .into_iter()
-        .flat_map(|metric| list(&metric["MetricStat"]["Metric"]["Dimensions"]))
-        .filter(|dimension| dimension["Name"] == "GlobalSecondaryIndexName")
-        .map(|dimension| named(&dimension["Value"]))
-        .collect();
-    assert_eq!(watched, indexes);
-    for index in indexes {
-        assert!(dashboard().contains(&format!("\"GlobalSecondaryIndexName\", \"{index}\"")), "{index}");
+fn the_dashboard_leaves_nothing_out() {
+    let body = dashboard::body(true, true).to_string();
+    for (_, name, _) in functions() {
+        assert!(body.contains(&format!("${{{name}}}")), "{name}");
+    }
+    for (table, resource) in resources(&load("infra/data.yaml"), "AWS::DynamoDB::Table") {
+        assert!(body.contains(&format!("${{{table}}}")), "{table}");
+        for index in list(&resource["Properties"]["GlobalSecondaryIndexes"]) {
+            let index = named(&index["IndexName"]);
+            assert!(body.contains(&format!("\"GlobalSecondaryIndexName\",\"{index}\"")), "{index}");
+        }
     }
 }
 
@@ -177,28 +108,6 @@ fn the_edge_keeps_no_error() {
         .collect();
     // All that a distribution may name.
     assert_eq!(kept, [400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504].map(|code| (code, 0)));
-}
-
-/// Functions write to the namespace that alarms, dashboard and the filters on the tasks' log have.
-#[test]
-fn the_services_metrics_are_in_one_namespace() {
-    let template = load("template.yaml");
-    let namespace = &template["Globals"]["Function"]["Environment"]["Variables"]["METRICS_NAMESPACE"];
-    for part in ["Container", "Observability"] {
-        assert_eq!(&template["Resources"][part]["Properties"]["Parameters"]["Namespace"], namespace, "{part}");
-    }
-    let handed_on = json!({ "Ref": "Namespace" });
-    for (name, alarm) in alarm::own() {
-        let metrics = list(&alarm["Properties"]["Metrics"]);
-        let of_math = metrics.iter().map(|metric| &metric["MetricStat"]["Metric"]["Namespace"]);
-        for found in of_math.chain([&alarm["Properties"]["Namespace"]]).filter(|found| !found.is_null()) {
-            assert!(found == namespace || *found == handed_on, "{name}: {found}");
-        }
-    }
-    for (name, filter) in resources(&load("infra/container.yaml"), "AWS::Logs::MetricFilter") {
-        let transformation = list(&filter["Properties"]["MetricTransformations"])[0];
-        assert_eq!(transformation["MetricNamespace"], handed_on, "{name}");
-    }
 }
 
 /// A saved query names the fields that a line of the log has.
@@ -239,6 +148,14 @@ fn saved_queries_ask_for_what_is_logged() {
         for field in names.filter(|word| !words.contains(word) && !made.contains(word)) {
             assert!(record.contains(field), "{name} asks for {field}, which no line has");
         }
+        // Lines of metrics have a route and a version, too.
+        let filter = text.lines().next().unwrap_or_default();
+        let asks_for_requests =
+            ["duration_ms", "cold_start"].map(|field| filter.contains(&format!("ispresent({field})")));
+        assert!(
+            !text.contains("count(*)") || asks_for_requests.contains(&true),
+            "{name} counts lines of metrics as well"
+        );
         let groups: Vec<_> = list(&query["Properties"]["LogGroupNames"]).into_iter().map(named).collect();
         assert_eq!(groups, ["FunctionsLogGroup", "TasksLogGroup"], "{name}");
         let title = named(&query["Properties"]["Name"]);

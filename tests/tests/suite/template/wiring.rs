@@ -1,20 +1,23 @@
 //! Binaries, routes, settings, secrets, ports and paths: the same in the templates and in the code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use dev::settings;
 use serde_json::Value;
 use shared::{
     backend::aws::Aws,
     config::{Config, ConfigError, Env},
-    runtime::App,
+    runtime::{App, Options},
 };
 use tests::{
     case::{Case, files},
     template::{list, load, named, resources},
 };
 
-use super::{code_of, functions, groups, quoted, read, root};
+use super::{code_of, functions, groups, paths, quoted, read, root};
 
 #[test]
 fn every_route_group_is_a_function_and_every_function_a_route_group() {
@@ -124,16 +127,9 @@ fn leads_to<'a>(watched: &'a BTreeMap<String, String>, path: &str) -> &'a str {
 fn every_route_of_the_code_is_led_to_its_function() {
     let watched = watched();
     for group in groups() {
-        let code = code_of(&format!("functions/{group}/src"));
-        let literals = quoted(&code);
-        let routes: Vec<&&str> =
-            literals.iter().filter(|text| text.starts_with("/api/") || text.starts_with("/images/{")).collect();
-        assert!(!routes.is_empty(), "{group} has no route");
-        for route in routes {
-            for version in ["v1", "v2"] {
-                let path = route.replace("{}", version).replace("{*key}", "key").replace("{id}", "id");
-                assert_eq!(leads_to(&watched, &path), group, "{route}");
-            }
+        for route in ["v1", "v2"].into_iter().flat_map(|version| paths(&group, version)) {
+            let path = route.replace("{*key}", "key").replace("{id}", "id");
+            assert_eq!(leads_to(&watched, &path), group, "{route}");
         }
         // And what the tests of the group ask for. What belongs to no group is answered by `home`.
         for file in files(&root().join(format!("functions/{group}/tests/cases"))) {
@@ -320,6 +316,36 @@ fn the_service_answers_before_the_platform_does() {
         assert!(request + margin < platform, "{name}: {request} ms and {margin} ms, of {platform} ms");
         assert!(platform < 29_000, "{name}: an HTTP API waits for 30 s");
     }
+}
+
+/// A task that is told to stop answers what it has begun, and the load balancer never meets a connection that closes.
+#[test]
+fn tasks_have_the_time_that_the_server_takes() {
+    let server = Options::default();
+    let (container, balancer) = (load("infra/container.yaml"), load("infra/balancer.yaml"));
+    let definition = &container["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"][0];
+    let stop = Duration::from_secs(definition["StopTimeout"].as_u64().unwrap());
+    assert!(stop > server.drain_delay + server.drain_timeout, "the server would be killed while it drains");
+    let attribute = |resource: &str, list_of: &str, key: &str| {
+        let attributes = list(&balancer["Resources"][resource]["Properties"][list_of]);
+        let value = attributes.into_iter().find(|attribute| attribute["Key"] == key).unwrap()["Value"].as_str();
+        Duration::from_secs(value.unwrap().parse().unwrap())
+    };
+    let idle = attribute("LoadBalancer", "LoadBalancerAttributes", "idle_timeout.timeout_seconds");
+    assert!(idle < server.idle_timeout, "the load balancer would send requests into connections that close");
+    let request = Config::from_env(&settings::pairs().collect()).unwrap().limits.request;
+    assert!(idle > request, "the load balancer would answer in place of the service");
+    for group in ["BlueTargets", "GreenTargets"] {
+        let delay = attribute(group, "TargetGroupAttributes", "deregistration_delay.timeout_seconds");
+        assert!(delay > request && delay <= server.drain_delay + server.drain_timeout, "{group}");
+    }
+    // The program asks itself, under the name that the image has for it.
+    let command: Vec<_> =
+        list(&definition["HealthCheck"]["Command"]).into_iter().map(|word| word.as_str().unwrap()).collect();
+    let [kind, program, flag] = command[..] else { panic!("{command:?}") };
+    assert_eq!(kind, "CMD", "there is no shell");
+    assert!(read("functions/container/Dockerfile").contains(&format!("ENTRYPOINT [\"{program}\"]")));
+    assert!(quoted(&code_of("shared/src/runtime")).contains(flag));
 }
 
 /// Every exception from checkov says why.
