@@ -268,3 +268,30 @@ async fn metrics_are_lines_that_cloudwatch_reads() {
     dashboard::assert_shows(&dashboard::body(true, false), &metrics);
     assert!(metrics.keys().all(|metric| metric.namespace == "Test"));
 }
+
+/// What is computed from the bytes that a request logs is computed from about as many as it does log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_logs_as_much_as_its_cost_is_computed_from() {
+    let measured: Value = serde_json::from_str(include_str!("../../../cost/measured.json")).unwrap();
+    let expected = measured["logs"]["lambdaBytes"].as_f64().unwrap();
+    let database = demo_database().await;
+    let process = spawn(BINARY.as_ref(), &database.endpoint(), [("LOG_FORMAT", "json")]).await;
+    // The first one is another: a cold start.
+    let written = async |requests: usize| {
+        // The last line of a request's metrics.
+        let mut last = 0;
+        let is_last = |line: &str| {
+            last += usize::from(line.contains("\"BytesOnWire\":"));
+            last == requests
+        };
+        process.wait_for_log(LIMIT, is_last).await.expect("metrics");
+        process.log().iter().map(|line| line.len() + 1).sum::<usize>()
+    };
+    ask(&process, LIMIT).await;
+    let before = written(1).await;
+    for _ in 0..10 {
+        ask(&process, LIMIT).await;
+    }
+    let bytes = f64::from(u32::try_from(written(11).await - before).unwrap()) / 10.0;
+    assert!((bytes / expected - 1.0).abs() < 0.1, "{bytes} bytes a request, and {expected} in cost/measured.json");
+}

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use serde_json::Value;
 use tests::{
     container::Container,
     server::{demo_database, plain_client},
@@ -75,6 +76,24 @@ async fn a_rate_limit_without_its_store_is_seen() {
     }
     let page = metrics(container.metrics).await;
     assert_eq!(value(&page, "RateLimitDegraded", &[]), Some(5.0), "{page}");
+}
+
+/// What is computed from the bytes that a request logs is computed from about as many as it does log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_logs_as_much_as_its_cost_is_computed_from() {
+    let measured: Value = serde_json::from_str(include_str!("../../../../cost/measured.json")).unwrap();
+    let expected = measured["logs"]["containerBytes"].as_f64().unwrap();
+    let database = demo_database().await;
+    let mut container = container(&database.endpoint(), []).await;
+    // From an app, by way of a load balancer.
+    let product = plain_client()
+        .get(format!("http://{}/api/v2/products/p-0001", container.address))
+        .header("x-amzn-trace-id", "Root=1-67891233-abcdef012345678912345678")
+        .header("x-app-version", "5.2.1 (iOS 19; 88)");
+    assert_eq!(product.send().await.unwrap().status(), 200);
+    let line = container.logged(|line| line["route"] == "/api/v2/products/{id}").await;
+    let bytes = f64::from(u32::try_from(line.to_string().len() + 1).unwrap());
+    assert!((bytes / expected - 1.0).abs() < 0.1, "{bytes} bytes a request, and {expected} in cost/measured.json");
 }
 
 /// A metric without labels, 0 where there is none yet.
