@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 
 import grants
-from deploy import ENDPOINT, ROOT, Estate, client
+from deploy import ENDPOINT, REGION, ROOT, Estate, client
 from transform import parsed
 
 sys.stdout.reconfigure(line_buffering=True)
@@ -128,6 +128,12 @@ def own_domain():
     return {"DomainName": "api.example.com", "HostedZoneId": zones[0]["Id"].rsplit("/", 1)[-1]}
 
 
+def widgets(estate):
+    """The titles of what the dashboard shows."""
+    dashboard = client("cloudwatch").get_dashboard(DashboardName=f"{estate.name}-{REGION}")["DashboardBody"]
+    return [widget["properties"]["title"] for widget in json.loads(dashboard)["widgets"]]
+
+
 def check_kinds():
     """Every way to deploy comes to CREATE_COMPLETE, and leaves nothing behind but what it is told to."""
     domain = own_domain()
@@ -150,6 +156,9 @@ def check_kinds():
     for name, parameters in kinds.items():
         estate = Estate(f"kind-{name}")
         estate.create({**SERVICE, **parameters})
+        compute = parameters.get("Compute", "lambda")
+        shown = {title.split(":")[0] for title in widgets(estate)}
+        assert ("Functions" in shown, "Tasks" in shown) == (compute != "fargate", compute != "lambda"), shown
         tables = [table for table in client("dynamodb").list_tables()["TableNames"] if table.startswith(f"kind-{name}-")]
         for table in tables:
             facts = client("dynamodb").describe_table(TableName=table)["Table"]
