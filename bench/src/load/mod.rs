@@ -51,6 +51,8 @@ struct Servers {
     container: Server,
     /// The container with its shared cache.
     caching: Server,
+    /// The container without impatience: it refuses nothing.
+    patient: Server,
     bare: Server,
     fastify: Server,
 }
@@ -64,7 +66,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
 
     let turn = async |server: &Server, target: &str| {
         let before = server.cpu_seconds();
-        let measured = wrk::run(&server.url(target), CONNECTIONS, options.seconds).await?;
+        let measured = all_answered(server, target, CONNECTIONS, options.seconds).await?;
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let requests = measured.rate * options.seconds as f64;
         Ok::<_, Failure>((measured, requests / (server.cpu_seconds() - before)))
@@ -82,13 +84,23 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     }
     eprintln!();
     let mut memory = [0.0; 3];
-    for (server, memory) in servers.all().into_iter().zip(&mut memory) {
-        wrk::run(&server.url(PRODUCTS), MANY_CONNECTIONS, options.seconds).await?;
+    let [_, bare, fastify] = servers.all();
+    for (server, memory) in [&servers.patient, bare, fastify].into_iter().zip(&mut memory) {
+        all_answered(server, PRODUCTS, MANY_CONNECTIONS, options.seconds).await?;
         *memory = server.memory();
     }
     report(options, &measured, memory);
     overload(&servers.container, options, median(&rates(&measured[1][0]))).await?;
     soak(&servers.container, options.soak).await
+}
+
+/// As [`wrk::run`], and every answer has to be a success.
+async fn all_answered(server: &Server, target: &str, connections: usize, seconds: u64) -> Result<Measured, Failure> {
+    let measured = wrk::run(&server.url(target), connections, seconds).await?;
+    match measured.refused {
+        0 => Ok(measured),
+        refused => Err(format!("{} has refused {refused} requests for {target}", server.address).into()),
+    }
 }
 
 impl Servers {
@@ -119,13 +131,14 @@ async fn start(endpoint: &str) -> Result<Servers, Failure> {
     }
     println!("container: {}", container.display());
 
-    let mut command = with_settings(Command::new(&container), endpoint).await?;
-    command.env("METRICS_PORT", "0");
-    let server = Server::start(command, free_port()?).await?;
-    let mut command = with_settings(Command::new(&container), endpoint).await?;
-    command.env("METRICS_PORT", "0").env("SHARED_CACHE_MS", "1000");
-    let caching = Server::start(command, free_port()?).await?;
-    let container = server;
+    let with = async |changes: &[(&str, &str)]| {
+        let mut command = with_settings(Command::new(&container), endpoint).await?;
+        command.env("METRICS_PORT", "0").envs(changes.iter().copied());
+        Server::start(command, free_port()?).await
+    };
+    let caching = with(&[("SHARED_CACHE_MS", "1000")]).await?;
+    let patient = with(&[("MAX_WAIT_MS", "60000")]).await?;
+    let container = with(&[]).await?;
     let products = reqwest::get(container.url(PRODUCTS)).await?.error_for_status()?.text().await?;
     let body: PathBuf = profile.join("bench-products.json");
     fs::write(&body, &products)?;
@@ -147,7 +160,7 @@ async fn start(endpoint: &str) -> Result<Servers, Failure> {
             return Err(format!("{} does another job: {text}", server.address).into());
         }
     }
-    Ok(Servers { container, caching, bare, fastify })
+    Ok(Servers { container, caching, patient, bare, fastify })
 }
 
 /// The settings of a local run, with a store of its own; requests are counted, but none is refused.

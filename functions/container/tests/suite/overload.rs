@@ -2,8 +2,16 @@
 
 use std::time::Instant;
 
+use axum::body::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tests::{container::Container, server::demo_database};
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 use crate::{
     container, metrics,
@@ -54,6 +62,30 @@ async fn requests_above_the_limit_are_shed() {
         wire.read().await.is_error(504, "TIMEOUT");
     }
     assert_eq!(wire.get("/api/v2/nothing").await.status, 404, "there is room again");
+}
+
+/// With HTTP/2 a client says how much it takes. An answer that it does not take holds its place, but not for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_has_its_place_until_it_is_read() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("MAX_IN_FLIGHT", "1"), ("WRITE_TIMEOUT_MS", "3000")]).await;
+    let stream = TokioIo::new(TcpStream::connect(container.address).await.unwrap());
+    let client = http2::Builder::new(TokioExecutor::new()).initial_stream_window_size(1).handshake(stream).await;
+    let (mut sender, connection) = client.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get(format!("http://{}{PRODUCT}", container.address)).body(Empty::<Bytes>::new());
+    let deaf = sender.send_request(request.unwrap()).await.unwrap();
+    assert_eq!(deaf.status(), 200);
+    let mut other = Wire::open(container.address).await;
+    other.get(PRODUCT).await.is_error(503, "UNAVAILABLE");
+    assert_eq!(other.get("/health").await.status, 200);
+    // It is given up, whatever its client makes of that.
+    let _ = timeout(PATIENCE, connection).await.expect("the connection ends");
+    assert!(deaf.into_body().collect().await.is_err(), "the answer is not whole");
+    let start = Instant::now();
+    while other.get(PRODUCT).await.status != 200 {
+        assert!(start.elapsed() < PATIENCE, "the place is not given back");
+    }
 }
 
 /// Above its limit of connections, a server closes those that do nothing, the longest idle first.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::StatusCode;
 use metrics::Gauge;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, OwnedSemaphorePermit},
     time::{Duration, Instant},
 };
 
@@ -21,14 +21,18 @@ pub(super) struct Activity {
 
 #[derive(Clone, Copy, Debug)]
 struct State {
-    /// Requests that a handler is working on.
+    /// Requests that are being handled, or their answers sent.
     handling: u32,
+    /// Those whose answers are being sent.
+    sending: u32,
     /// When something last began or ended.
     active: Instant,
     /// When the first byte of a head came that is not complete yet.
     head: Option<Instant>,
     /// Since when the client has not taken what was written.
     blocked: Option<Instant>,
+    /// Since when nothing was written while answers wait: with HTTP/2 a client says how much it takes.
+    unsent: Option<Instant>,
     /// Since when the connection is asked to close.
     closing: Option<Instant>,
     /// Whether the client might still be sending something that nobody will read.
@@ -54,9 +58,11 @@ impl Activity {
     pub(super) fn new() -> Self {
         let state = State {
             handling: 0,
+            sending: 0,
             active: Instant::now(),
             head: None,
             blocked: None,
+            unsent: None,
             closing: None,
             unread: false,
             farewell: None,
@@ -84,7 +90,9 @@ impl Activity {
 
     /// The client has taken bytes.
     pub(super) fn wrote(&self) {
-        self.state().blocked = None;
+        let mut state = self.state();
+        state.blocked = None;
+        state.unsent = (state.sending > 0).then(Instant::now);
     }
 
     /// A request has arrived. It is being handled, and counted, until the guard is dropped.
@@ -95,10 +103,10 @@ impl Activity {
         state.head = None;
         state.unread = false;
         state.active = Instant::now();
-        Handling { activity: Arc::clone(self), count: count.clone() }
+        Handling { activity: Arc::clone(self), count: count.clone(), place: None, sends: false }
     }
 
-    /// Whether a handler is working on a request.
+    /// Whether a request is being handled, or its answer sent.
     pub(super) fn handles(&self) -> bool {
         self.state().handling > 0
     }
@@ -132,8 +140,8 @@ impl Activity {
 
     /// Since when the connection has been idle, if it is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.state();
-        (state.handling == 0 && state.head.is_none() && state.closing.is_none()).then_some(state.active)
+        let State { handling, active, head, blocked, closing, .. } = *self.state();
+        (handling == 0 && head.is_none() && blocked.is_none() && closing.is_none()).then_some(active)
     }
 
     /// When the verdict will next be another one than [`Verdict::Fine`], should nothing happen until then.
@@ -150,12 +158,13 @@ impl Activity {
     }
 
     fn due(&self, options: &Options) -> impl IntoIterator<Item = (Instant, Verdict)> + use<> {
-        let State { handling, active, head, blocked, closing, .. } = *self.state();
+        let State { handling, active, head, blocked, unsent, closing, .. } = *self.state();
         let after = |since: Option<Instant>, limit: Duration, verdict| since.map(|since| (since + limit, verdict));
         let rests = handling == 0;
         [
             after(head.filter(|_| rests), options.header_timeout, Verdict::SlowHead),
             after(blocked, options.write_timeout, Verdict::Drop),
+            after(unsent, options.write_timeout, Verdict::Drop),
             after(closing.filter(|_| rests), options.idle_timeout, Verdict::Drop),
             after(Some(active).filter(|_| rests && closing.is_none()), options.idle_timeout, Verdict::Close),
         ]
@@ -164,10 +173,29 @@ impl Activity {
     }
 }
 
-/// A request that is being handled.
+/// A request that is being handled, or its answer sent.
 pub(super) struct Handling {
     activity: Arc<Activity>,
     count: Gauge,
+    /// What it takes of the server's room.
+    place: Option<OwnedSemaphorePermit>,
+    /// Whether its answer is being sent.
+    sends: bool,
+}
+
+impl Handling {
+    /// Has a place until it is over.
+    pub(super) fn takes(&mut self, place: Option<OwnedSemaphorePermit>) {
+        self.place = place;
+    }
+
+    /// The answer is ready.
+    pub(super) fn send(&mut self) {
+        let mut state = self.activity.state();
+        state.sending += 1;
+        state.unsent.get_or_insert_with(Instant::now);
+        self.sends = true;
+    }
 }
 
 impl Drop for Handling {
@@ -175,6 +203,75 @@ impl Drop for Handling {
         self.count.decrement(1.0);
         let mut state = self.activity.state();
         state.handling -= 1;
+        if self.sends {
+            state.sending -= 1;
+            state.unsent = state.unsent.filter(|_| state.sending > 0);
+        }
         state.active = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Limits without any patience but for those connections that do nothing.
+    fn options() -> Options {
+        Options { header_timeout: Duration::ZERO, write_timeout: Duration::ZERO, ..Options::default() }
+    }
+
+    fn activity() -> Arc<Activity> {
+        Arc::new(Activity::new())
+    }
+
+    fn request(activity: &Arc<Activity>) -> Handling {
+        activity.request(&Gauge::noop())
+    }
+
+    #[test]
+    fn what_is_left_of_a_body_is_no_head() {
+        let activity = activity();
+        let first = request(&activity);
+        activity.leave_unread();
+        drop(first);
+        activity.received();
+        assert_eq!(activity.verdict(&options()), Verdict::Fine, "the rest of the body");
+        assert!(activity.idle_since().is_some(), "it may be closed like any that rests");
+        drop(request(&activity));
+        activity.received();
+        assert_eq!(activity.verdict(&options()), Verdict::SlowHead, "after the next request, a head is a head again");
+    }
+
+    #[test]
+    fn a_connection_is_idle_when_nothing_is_under_way() {
+        let activity = activity();
+        assert!(activity.idle_since().is_some());
+        let handling = request(&activity);
+        assert!(activity.idle_since().is_none(), "a request is being handled");
+        drop(handling);
+        activity.blocked();
+        assert!(activity.idle_since().is_none(), "its client has not taken the answer");
+        assert_eq!(activity.verdict(&options()), Verdict::Drop);
+        activity.wrote();
+        assert!(activity.idle_since().is_some());
+        assert_eq!(activity.verdict(&options()), Verdict::Fine);
+        activity.received();
+        assert!(activity.idle_since().is_none(), "a head has begun");
+    }
+
+    #[test]
+    fn an_answer_is_under_way_until_it_has_left() {
+        let activity = activity();
+        let mut handling = request(&activity);
+        assert_eq!(activity.verdict(&options()), Verdict::Fine, "the handler has its own time");
+        handling.send();
+        assert_eq!(activity.verdict(&options()), Verdict::Drop, "the client takes nothing of it");
+        let options = Options { write_timeout: Duration::from_mins(1), ..options() };
+        assert!(activity.deadline(&options) <= Instant::now() + options.write_timeout);
+        activity.wrote();
+        assert!(activity.idle_since().is_none(), "there is more of it");
+        drop(handling);
+        assert!(activity.idle_since().is_some());
+        assert_eq!(activity.verdict(&self::options()), Verdict::Fine);
     }
 }

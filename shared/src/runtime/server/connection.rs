@@ -9,8 +9,8 @@ use std::{
     task::Poll,
 };
 
-use axum::{Router, body::Body, response::Response};
-use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
+use axum::{Router, body::Body};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use hyper::{
     body::{Body as _, Incoming},
     service::service_fn,
@@ -25,6 +25,7 @@ use tower::Service;
 use super::{
     Shared,
     activity::{Activity, Verdict},
+    answer::Answer,
     body::Upload,
     io::Socket,
 };
@@ -64,7 +65,7 @@ pub(super) async fn serve(
     crowded: bool,
 ) {
     let options = &shared.options;
-    let socket = Socket::new(stream, Arc::clone(&activity), shared.refusals.clone());
+    let socket = Socket::new(stream, Arc::clone(&activity), shared.refusals.clone(), Arc::clone(&shared.lingering));
     let requests = Requests { shared: Arc::clone(&shared), peer, activity: Arc::clone(&activity), crowded };
     let service = service_fn(move |request| requests.clone().answer(request));
     let mut connection = pin!(shared.protocol.serve_connection(TokioIo::new(socket), service));
@@ -118,13 +119,15 @@ struct Requests {
 }
 
 impl Requests {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let Self { shared, peer, activity, crowded } = self;
-        let _handling = activity.request(&shared.handling);
+        let mut handling = activity.request(&shared.handling);
         let version = request.version();
         // Whoever asks how the service is gets an answer, above all when it is not well.
-        let place = shared.in_flight.try_acquire().ok().filter(|_| !crowded);
-        let refused = place.is_none() && !matches!(request.uri().path(), "/health" | "/health/ready");
+        let asks = matches!(request.uri().path(), "/health" | "/health/ready");
+        let place = if asks || crowded { None } else { shared.admission.admit().await };
+        let refused = place.is_none() && !asks;
+        handling.takes(place);
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
@@ -138,7 +141,6 @@ impl Requests {
             request.extensions_mut().insert(Overloaded);
         }
         let mut response = Router::call(&mut shared.service.clone(), request).await?;
-        drop(place);
         let ends =
             crowded || response.status() == StatusCode::REQUEST_TIMEOUT || shared.draining.load(Ordering::Relaxed);
         if ends && version <= Version::HTTP_11 {
@@ -147,6 +149,6 @@ impl Requests {
             // HTTP/2 says so by GOAWAY, after this answer.
             activity.close.notify_one();
         }
-        Ok(response)
+        Ok(response.map(|body| Answer::new(body, handling)))
     }
 }

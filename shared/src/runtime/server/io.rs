@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     runtime::Handle,
+    sync::Semaphore,
 };
 
 use super::{activity::Activity, refusal::Refusals};
@@ -30,6 +31,8 @@ pub(super) struct Socket {
     stream: Option<TcpStream>,
     activity: Arc<Activity>,
     refusals: Refusals,
+    /// Places for sockets that linger.
+    lingering: Arc<Semaphore>,
     /// Nothing before the first bytes.
     http2: Option<bool>,
     /// What is written in place of hyper's own answer.
@@ -37,8 +40,13 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, refusals: Refusals) -> Self {
-        Self { stream: Some(stream), activity, refusals, http2: None, instead: Bytes::new() }
+    pub(super) fn new(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+        refusals: Refusals,
+        lingering: Arc<Semaphore>,
+    ) -> Self {
+        Self { stream: Some(stream), activity, refusals, lingering, http2: None, instead: Bytes::new() }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -129,15 +137,21 @@ fn bare_answer(bytes: &[u8]) -> Option<StatusCode> {
 
 impl Drop for Socket {
     /// A socket that is closed while there is something to read is reset, and the client may lose the answer that told it
-    /// to stop. So the answer gets some time to arrive.
+    /// to stop. So the answer gets some time to arrive, unless too many take theirs already.
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else { return };
         if let Some(status) = self.activity.farewell() {
             // Nothing was written before, so all of it fits. If it does not, the client was told enough.
             let _ = stream.try_write(&self.refusals.answer(status));
         }
-        if let (true, Ok(runtime)) = (self.activity.has_unread(), Handle::try_current()) {
-            runtime.spawn(tokio::time::timeout(LINGER, linger(stream)));
+        if !self.activity.has_unread() {
+            return;
+        }
+        if let (Ok(place), Ok(runtime)) = (Arc::clone(&self.lingering).try_acquire_owned(), Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(LINGER, linger(stream)).await;
+                drop(place);
+            });
         }
     }
 }
@@ -152,6 +166,13 @@ async fn linger(mut stream: TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::{
+        net::TcpListener,
+        time::{sleep, timeout},
+    };
+
     use super::*;
 
     #[test]
@@ -162,5 +183,39 @@ mod tests {
         assert_eq!(bare_answer(b"HTTP/1.1 100 Continue\r\n\r\n"), None);
         assert_eq!(bare_answer(b"\0\0\0\x04\x01\0\0\0\0"), None, "a frame of HTTP/2");
         assert_eq!(bare_answer(b""), None);
+    }
+
+    /// A client that goes on sending, and this side's socket of the connection.
+    async fn refused(lingering: &Arc<Semaphore>) -> (TcpStream, Socket) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let activity = Arc::new(Activity::new());
+        activity.refuse(StatusCode::REQUEST_TIMEOUT);
+        let refusals = Refusals { docs_url: "https://docs.example.com".into() };
+        (client, Socket::new(stream, activity, refusals, Arc::clone(lingering)))
+    }
+
+    #[tokio::test]
+    async fn no_more_sockets_linger_than_there_are_places() {
+        let lingering = Arc::new(Semaphore::new(1));
+        let (mut first, socket) = refused(&lingering).await;
+        drop(socket);
+        let (mut second, socket) = refused(&lingering).await;
+        drop(socket);
+        assert_eq!(lingering.available_permits(), 0);
+        for client in [&mut first, &mut second] {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.expect("an answer and its end");
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        }
+        let told = async {
+            while second.write_all(b"more").await.is_ok() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(LINGER / 2, told).await.expect("nobody reads what the second sends, so it is told");
+        drop(first);
+        let _place = lingering.acquire().await.expect("the place is free once the client is gone");
     }
 }

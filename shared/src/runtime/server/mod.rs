@@ -1,6 +1,8 @@
 //! TCP connections -> router.
 
 mod activity;
+mod admission;
+mod answer;
 mod body;
 mod connection;
 mod health;
@@ -34,12 +36,14 @@ use tokio::{
 
 pub(super) use self::health::healthcheck;
 pub use self::options::Options;
-use self::{activity::Activity, refusal::Refusals};
+use self::{activity::Activity, admission::Admission, refusal::Refusals};
 use super::App;
 use crate::telemetry::metrics as telemetry;
 
-/// Files that are open besides the connections of clients: to the store, logs, libraries.
-const OTHER_FILES: usize = 256;
+/// Files that are open besides the connections of clients: to the store, logs, libraries; and sockets that linger.
+const OTHER_FILES: usize = 256 + LINGERING;
+/// How many sockets may wait for clients to read what they were told at the end.
+const LINGERING: usize = 128;
 /// How long to wait when the system has no more files or memory for a connection.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -58,7 +62,9 @@ struct Shared {
     protocol: auto::Builder<TokioExecutor>,
     refusals: Refusals,
     draining: Arc<AtomicBool>,
-    in_flight: Semaphore,
+    admission: Admission,
+    /// Places for sockets that outlive their connection.
+    lingering: Arc<Semaphore>,
     handling: Gauge,
     shed: Counter,
 }
@@ -84,7 +90,8 @@ impl Server {
             protocol: connection::protocol(),
             refusals: self.refusals.clone(),
             draining: Arc::clone(&self.draining),
-            in_flight: Semaphore::new(self.options.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            admission: Admission::new(&self.options),
+            lingering: Arc::new(Semaphore::new(LINGERING)),
             handling: telemetry::in_flight(),
             shed: telemetry::shed(),
         });
