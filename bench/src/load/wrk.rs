@@ -17,10 +17,11 @@ pub(crate) struct Measured {
     pub(crate) refused: u64,
 }
 
-/// Loads an address from some connections for some seconds. Every request has to be answered.
-pub(crate) async fn run(url: &str, connections: usize, seconds: u64) -> Result<Measured, Failure> {
+/// Loads an address from some connections for some seconds, and accepts a content coding. Every request has to be answered.
+pub(crate) async fn run(url: &str, coding: &str, connections: usize, seconds: u64) -> Result<Measured, Failure> {
     let mut wrk = Command::new("wrk");
     wrk.args(["--threads", "1", "--latency", "--timeout", "10s"]);
+    wrk.args(["--header", &format!("accept-encoding: {coding}")]);
     wrk.args(["--connections", &connections.to_string(), "--duration", &format!("{seconds}s"), url]);
     let output =
         wrk.output().await.map_err(|error| format!("wrk does not start ({error}): install the package wrk"))?;

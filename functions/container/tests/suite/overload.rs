@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use axum::body::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http2;
+use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tests::{container::Container, server::demo_database};
 use tokio::{
     net::{TcpListener, TcpStream},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -64,28 +65,53 @@ async fn requests_above_the_limit_are_shed() {
     assert_eq!(wire.get("/api/v2/nothing").await.status, 404, "there is room again");
 }
 
-/// With HTTP/2 a client says how much it takes. An answer that it does not take holds its place, but not for ever.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_has_its_place_until_it_is_read() {
-    let database = demo_database().await;
-    let container = container(&database.endpoint(), [("MAX_IN_FLIGHT", "1"), ("WRITE_TIMEOUT_MS", "3000")]).await;
+/// A connection of HTTP/2 whose client takes one byte of each answer, and so many answers.
+async fn deaf(container: &Container, count: usize) -> (JoinHandle<hyper::Result<()>>, Vec<Response<Incoming>>) {
     let stream = TokioIo::new(TcpStream::connect(container.address).await.unwrap());
     let client = http2::Builder::new(TokioExecutor::new()).initial_stream_window_size(1).handshake(stream).await;
     let (mut sender, connection) = client.unwrap();
     let connection = tokio::spawn(connection);
-    let request = Request::get(format!("http://{}{PRODUCT}", container.address)).body(Empty::<Bytes>::new());
-    let deaf = sender.send_request(request.unwrap()).await.unwrap();
-    assert_eq!(deaf.status(), 200);
-    let mut other = Wire::open(container.address).await;
-    other.get(PRODUCT).await.is_error(503, "UNAVAILABLE");
-    assert_eq!(other.get("/health").await.status, 200);
-    // It is given up, whatever its client makes of that.
+    let mut answers = Vec::new();
+    for _ in 0..count {
+        let request = Request::get(format!("http://{}{PRODUCT}", container.address)).body(Empty::<Bytes>::new());
+        answers.push(sender.send_request(request.unwrap()).await.unwrap());
+        assert_eq!(answers[answers.len() - 1].status(), 200);
+    }
+    (connection, answers)
+}
+
+/// Its connection is given up, whatever its client makes of that.
+async fn is_given_up(connection: JoinHandle<hyper::Result<()>>, answers: Vec<Response<Incoming>>) {
     let _ = timeout(PATIENCE, connection).await.expect("the connection ends");
-    assert!(deaf.into_body().collect().await.is_err(), "the answer is not whole");
+    for answer in answers {
+        assert!(answer.into_body().collect().await.is_err(), "the answer is not whole");
+    }
+}
+
+/// With HTTP/2 a client says how much it takes: the socket itself is never full.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_nothing_over_http2_is_given_up() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("WRITE_TIMEOUT_MS", "1000")]).await;
+    let (connection, answers) = deaf(&container, 3).await;
+    is_given_up(connection, answers).await;
+}
+
+/// Their answers do not keep the places of requests, and there is an end to how many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_take_nothing_leave_room_for_others() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("MAX_IN_FLIGHT", "2"), ("WRITE_TIMEOUT_MS", "60000")]).await;
+    let (connection, answers) = deaf(&container, 7).await;
+    let mut other = Wire::open(container.address).await;
+    assert_eq!(other.get(PRODUCT).await.status, 200, "more than requests at a time");
+    let one_too_many = deaf(&container, 1).await;
     let start = Instant::now();
     while other.get(PRODUCT).await.status != 200 {
-        assert!(start.elapsed() < PATIENCE, "the place is not given back");
+        assert!(start.elapsed() < PATIENCE, "there is never room again");
     }
+    is_given_up(connection, answers).await;
+    drop(one_too_many);
 }
 
 /// Above its limit of connections, a server closes those that do nothing, the longest idle first.

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::StatusCode;
 use metrics::Gauge;
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit},
+    sync::Notify,
     time::{Duration, Instant},
 };
 
 use super::options::Options;
+
+/// How old an answer may get when others have no room, and how often somebody looks.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Shared by a connection's socket, its requests and the loop that accepts connections.
 #[derive(Debug)]
@@ -19,12 +22,12 @@ pub(super) struct Activity {
     pub(super) close: Notify,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct State {
     /// Requests that are being handled, or their answers sent.
     handling: u32,
-    /// Those whose answers are being sent.
-    sending: u32,
+    /// When the answers were ready that are being sent, the oldest first.
+    sending: Vec<Instant>,
     /// When something last began or ended.
     active: Instant,
     /// When the first byte of a head came that is not complete yet.
@@ -58,7 +61,7 @@ impl Activity {
     pub(super) fn new() -> Self {
         let state = State {
             handling: 0,
-            sending: 0,
+            sending: Vec::new(),
             active: Instant::now(),
             head: None,
             blocked: None,
@@ -92,7 +95,7 @@ impl Activity {
     pub(super) fn wrote(&self) {
         let mut state = self.state();
         state.blocked = None;
-        state.unsent = (state.sending > 0).then(Instant::now);
+        state.unsent = (!state.sending.is_empty()).then(Instant::now);
     }
 
     /// A request has arrived. It is being handled, and counted, until the guard is dropped.
@@ -103,7 +106,7 @@ impl Activity {
         state.head = None;
         state.unread = false;
         state.active = Instant::now();
-        Handling { activity: Arc::clone(self), count: count.clone(), place: None, sends: false }
+        Handling { activity: Arc::clone(self), count: count.clone(), ready: None }
     }
 
     /// Whether a request is being handled, or its answer sent.
@@ -146,25 +149,28 @@ impl Activity {
 
     /// When the verdict will next be another one than [`Verdict::Fine`], should nothing happen until then.
     pub(super) fn deadline(&self, options: &Options) -> Instant {
-        let due = self.due(options);
-        due.into_iter().map(|(at, _)| at).min().unwrap_or_else(|| Instant::now() + options.idle_timeout)
+        let due = self.due(options, false).into_iter().map(|(at, _)| at).min();
+        let look = if self.state().sending.is_empty() { options.idle_timeout } else { LOOK };
+        let look = Instant::now() + look;
+        due.map_or(look, |due| due.min(look))
     }
 
-    /// What has to happen now.
-    pub(super) fn verdict(&self, options: &Options) -> Verdict {
+    /// What has to happen now. `scarce` is whether there is no room for more unsent answers.
+    pub(super) fn verdict(&self, options: &Options, scarce: bool) -> Verdict {
         let now = Instant::now();
-        let due = self.due(options).into_iter().filter(|(at, _)| *at <= now);
+        let due = self.due(options, scarce).into_iter().filter(|(at, _)| *at <= now);
         due.min().map_or(Verdict::Fine, |(_, verdict)| verdict)
     }
 
-    fn due(&self, options: &Options) -> impl IntoIterator<Item = (Instant, Verdict)> + use<> {
-        let State { handling, active, head, blocked, unsent, closing, .. } = *self.state();
+    fn due(&self, options: &Options, scarce: bool) -> impl IntoIterator<Item = (Instant, Verdict)> + use<> {
+        let State { handling, active, head, blocked, unsent, closing, ref sending, .. } = *self.state();
         let after = |since: Option<Instant>, limit: Duration, verdict| since.map(|since| (since + limit, verdict));
         let rests = handling == 0;
         [
             after(head.filter(|_| rests), options.header_timeout, Verdict::SlowHead),
             after(blocked, options.write_timeout, Verdict::Drop),
             after(unsent, options.write_timeout, Verdict::Drop),
+            after(sending.first().filter(|_| scarce).copied(), LOOK, Verdict::Drop),
             after(closing.filter(|_| rests), options.idle_timeout, Verdict::Drop),
             after(Some(active).filter(|_| rests && closing.is_none()), options.idle_timeout, Verdict::Close),
         ]
@@ -177,24 +183,18 @@ impl Activity {
 pub(super) struct Handling {
     activity: Arc<Activity>,
     count: Gauge,
-    /// What it takes of the server's room.
-    place: Option<OwnedSemaphorePermit>,
-    /// Whether its answer is being sent.
-    sends: bool,
+    /// When its answer was.
+    ready: Option<Instant>,
 }
 
 impl Handling {
-    /// Has a place until it is over.
-    pub(super) fn takes(&mut self, place: Option<OwnedSemaphorePermit>) {
-        self.place = place;
-    }
-
     /// The answer is ready.
     pub(super) fn send(&mut self) {
         let mut state = self.activity.state();
-        state.sending += 1;
-        state.unsent.get_or_insert_with(Instant::now);
-        self.sends = true;
+        let now = Instant::now();
+        state.sending.push(now);
+        state.unsent.get_or_insert(now);
+        self.ready = Some(now);
     }
 }
 
@@ -203,9 +203,9 @@ impl Drop for Handling {
         self.count.decrement(1.0);
         let mut state = self.activity.state();
         state.handling -= 1;
-        if self.sends {
-            state.sending -= 1;
-            state.unsent = state.unsent.filter(|_| state.sending > 0);
+        if let Some(place) = state.sending.iter().position(|ready| Some(*ready) == self.ready) {
+            state.sending.remove(place);
+            state.unsent = state.unsent.filter(|_| !state.sending.is_empty());
         }
         state.active = Instant::now();
     }
@@ -235,11 +235,15 @@ mod tests {
         activity.leave_unread();
         drop(first);
         activity.received();
-        assert_eq!(activity.verdict(&options()), Verdict::Fine, "the rest of the body");
+        assert_eq!(activity.verdict(&options(), false), Verdict::Fine, "the rest of the body");
         assert!(activity.idle_since().is_some(), "it may be closed like any that rests");
         drop(request(&activity));
         activity.received();
-        assert_eq!(activity.verdict(&options()), Verdict::SlowHead, "after the next request, a head is a head again");
+        assert_eq!(
+            activity.verdict(&options(), false),
+            Verdict::SlowHead,
+            "after the next request, a head is a head again"
+        );
     }
 
     #[test]
@@ -251,10 +255,10 @@ mod tests {
         drop(handling);
         activity.blocked();
         assert!(activity.idle_since().is_none(), "its client has not taken the answer");
-        assert_eq!(activity.verdict(&options()), Verdict::Drop);
+        assert_eq!(activity.verdict(&options(), false), Verdict::Drop);
         activity.wrote();
         assert!(activity.idle_since().is_some());
-        assert_eq!(activity.verdict(&options()), Verdict::Fine);
+        assert_eq!(activity.verdict(&options(), false), Verdict::Fine);
         activity.received();
         assert!(activity.idle_since().is_none(), "a head has begun");
     }
@@ -263,15 +267,32 @@ mod tests {
     fn an_answer_is_under_way_until_it_has_left() {
         let activity = activity();
         let mut handling = request(&activity);
-        assert_eq!(activity.verdict(&options()), Verdict::Fine, "the handler has its own time");
+        assert_eq!(activity.verdict(&options(), false), Verdict::Fine, "the handler has its own time");
         handling.send();
-        assert_eq!(activity.verdict(&options()), Verdict::Drop, "the client takes nothing of it");
+        assert_eq!(activity.verdict(&options(), false), Verdict::Drop, "the client takes nothing of it");
         let options = Options { write_timeout: Duration::from_mins(1), ..options() };
         assert!(activity.deadline(&options) <= Instant::now() + options.write_timeout);
         activity.wrote();
         assert!(activity.idle_since().is_none(), "there is more of it");
         drop(handling);
         assert!(activity.idle_since().is_some());
-        assert_eq!(activity.verdict(&self::options()), Verdict::Fine);
+        assert_eq!(activity.verdict(&self::options(), false), Verdict::Fine);
+    }
+
+    #[test]
+    fn an_answer_has_little_time_when_others_have_no_room() {
+        let activity = activity();
+        let options = Options { write_timeout: Duration::from_mins(1), ..options() };
+        let mut handling = request(&activity);
+        handling.send();
+        assert!(activity.deadline(&options) <= Instant::now() + LOOK, "somebody looks");
+        // As if it had been ready for that long.
+        activity.state().sending[0] -= LOOK;
+        handling.ready = handling.ready.map(|ready| ready - LOOK);
+        activity.wrote();
+        assert_eq!(activity.verdict(&options, false), Verdict::Fine);
+        assert_eq!(activity.verdict(&options, true), Verdict::Drop);
+        drop(handling);
+        assert_eq!(activity.verdict(&options, true), Verdict::Fine);
     }
 }

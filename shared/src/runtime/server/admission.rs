@@ -14,11 +14,17 @@ use tokio::{
 use super::options::Options;
 
 /// Requests that each worker takes at a time without a look at the clock: so few are soon done.
-const FEW_PER_WORKER: usize = 16;
+const FEW_PER_WORKER: usize = 32;
+
+/// Answers that may wait for their clients, for each request at a time.
+const UNSENT: usize = 4;
 
 /// The room that a server has.
 pub(super) struct Admission {
     places: Arc<Semaphore>,
+    /// Room for answers that are ready, and that clients have not taken. A client that is slow must not keep the place of
+    /// a request.
+    unsent: Arc<Semaphore>,
     /// Free places when there are only few requests.
     plenty: usize,
     patience: Duration,
@@ -30,6 +36,7 @@ impl Admission {
         let few = options.workers.saturating_mul(FEW_PER_WORKER);
         Self {
             places: Arc::new(Semaphore::new(places)),
+            unsent: Arc::new(Semaphore::new(places.saturating_mul(UNSENT).min(Semaphore::MAX_PERMITS))),
             plenty: places.saturating_sub(few),
             patience: options.max_wait,
         }
@@ -37,7 +44,7 @@ impl Admission {
 
     /// A place, unless there is none, or it is already too late for one.
     pub(super) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let place = Arc::clone(&self.places).try_acquire_owned().ok().filter(|_| !self.is_clogged())?;
         if self.places.available_permits() >= self.plenty {
             return Some(place);
         }
@@ -45,6 +52,16 @@ impl Admission {
         let start = Instant::now();
         yield_now().await;
         (start.elapsed() <= self.patience).then_some(place)
+    }
+
+    /// Room for an answer, if there is any: one whose request was taken is sent in any case.
+    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.unsent).try_acquire_owned().ok()
+    }
+
+    /// Whether clients have left no room for more answers.
+    pub(super) fn is_clogged(&self) -> bool {
+        self.unsent.available_permits() == 0
     }
 }
 
@@ -76,6 +93,18 @@ mod tests {
         assert!(admission.admit().await.is_none(), "there is no place");
         places.pop();
         assert!(admission.admit().await.is_some(), "there is one again");
+    }
+
+    #[tokio::test]
+    async fn answers_that_nobody_takes_leave_no_room_at_last() {
+        let admission = admission();
+        let mut rooms: Vec<_> = (0..100 * UNSENT - 1).map(|_| admission.room().expect("room")).collect();
+        assert!(admission.admit().await.is_some(), "they take no places");
+        rooms.extend(admission.room());
+        assert!(admission.is_clogged() && admission.room().is_none());
+        assert!(admission.admit().await.is_none());
+        rooms.pop();
+        assert!(admission.admit().await.is_some());
     }
 
     #[tokio::test]

@@ -11,25 +11,32 @@ use axum::{
     body::{Body, Bytes, HttpBody},
 };
 use hyper::body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::activity::Handling;
 
 /// A body whose request is being handled until its last byte has left, or will not leave any more.
 pub(super) struct Answer {
     body: Body,
-    handling: Arc<Handling>,
+    handling: Arc<Sending>,
+}
+
+/// What ends when it has left.
+struct Sending {
+    _handling: Handling,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Bytes of it: they wait in the buffers of the connection after the body itself has been read to its end.
 struct Piece {
     bytes: Bytes,
-    _handling: Arc<Handling>,
+    _handling: Arc<Sending>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Body, mut handling: Handling) -> Self {
+    pub(super) fn new(body: Body, mut handling: Handling, room: Option<OwnedSemaphorePermit>) -> Self {
         handling.send();
-        Self { body, handling: Arc::new(handling) }
+        Self { body, handling: Arc::new(Sending { _handling: handling, _room: room }) }
     }
 }
 

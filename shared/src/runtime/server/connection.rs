@@ -93,7 +93,7 @@ pub(super) async fn serve(
         let verdict = match event.await {
             Event::Ended => return,
             Event::AskedToClose => Verdict::Close,
-            Event::Due => activity.verdict(options),
+            Event::Due => activity.verdict(options, shared.admission.is_clogged()),
         };
         match verdict {
             Verdict::Fine => {}
@@ -121,13 +121,12 @@ struct Requests {
 impl Requests {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let Self { shared, peer, activity, crowded } = self;
-        let mut handling = activity.request(&shared.handling);
+        let handling = activity.request(&shared.handling);
         let version = request.version();
         // Whoever asks how the service is gets an answer, above all when it is not well.
         let asks = matches!(request.uri().path(), "/health" | "/health/ready");
         let place = if asks || crowded { None } else { shared.admission.admit().await };
         let refused = place.is_none() && !asks;
-        handling.takes(place);
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
@@ -141,6 +140,8 @@ impl Requests {
             request.extensions_mut().insert(Overloaded);
         }
         let mut response = Router::call(&mut shared.service.clone(), request).await?;
+        drop(place);
+        let room = shared.admission.room();
         let ends =
             crowded || response.status() == StatusCode::REQUEST_TIMEOUT || shared.draining.load(Ordering::Relaxed);
         if ends && version <= Version::HTTP_11 {
@@ -149,6 +150,6 @@ impl Requests {
             // HTTP/2 says so by GOAWAY, after this answer.
             activity.close.notify_one();
         }
-        Ok(response.map(|body| Answer::new(body, handling)))
+        Ok(response.map(|body| Answer::new(body, handling, room)))
     }
 }
