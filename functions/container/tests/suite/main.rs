@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod clients;
+mod context;
 mod end;
 #[cfg(target_os = "linux")]
 mod memory;
