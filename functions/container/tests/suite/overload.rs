@@ -1,6 +1,6 @@
 //! More than there is room for: what is refused is told when to come again, and `/health` always answers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use http::{Request, Response};
@@ -11,7 +11,7 @@ use tests::{container::Container, server::demo_database};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -33,11 +33,11 @@ const LONG: [(&str, &str); 3] =
     [("REQUEST_TIMEOUT_MS", "20000"), ("STORE_TIMEOUT_MS", "60000"), ("STORE_ATTEMPT_TIMEOUT_MS", "60000")];
 
 /// Connections with a request each that waits for the store.
-async fn busy(container: &Container, count: u8) -> Vec<Wire> {
+async fn busy(container: &Container, target: &str, count: u8) -> Vec<Wire> {
     let mut wires = Vec::new();
     for _ in 0..count {
         let mut wire = Wire::open(container.address).await;
-        wire.write(format!("GET {PRODUCT} HTTP/1.1\r\nhost: test\r\n\r\n")).await.unwrap();
+        wire.write(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).await.unwrap();
         wires.push(wire);
     }
     let start = Instant::now();
@@ -52,7 +52,7 @@ async fn busy(container: &Container, count: u8) -> Vec<Wire> {
 async fn requests_above_the_limit_are_shed() {
     let (_silent, endpoint) = silent_store().await;
     let container = container(&endpoint, LONG.into_iter().chain([("MAX_IN_FLIGHT", "3")])).await;
-    let mut admitted = busy(&container, 3).await;
+    let mut admitted = busy(&container, PRODUCT, 3).await;
     let mut wire = Wire::open(container.address).await;
     let shed = wire.get("/api/v2/nothing").await;
     shed.is_error(503, "UNAVAILABLE");
@@ -137,11 +137,48 @@ async fn idle_connections_make_room() {
 async fn busy_connections_do_not_make_room() {
     let (_silent, endpoint) = silent_store().await;
     let container = container(&endpoint, LONG.into_iter().chain([("MAX_CONNECTIONS", "3")])).await;
-    let _busy = busy(&container, 3).await;
+    let _busy = busy(&container, PRODUCT, 3).await;
     let answer = Wire::open(container.address).await.get("/api/v2/nothing").await;
     answer.is_error(503, "UNAVAILABLE");
     assert!(answer.closes(), "there is no room for the connection either");
     assert_eq!(Wire::open(container.address).await.get("/health").await.status, 200);
+}
+
+/// Slowloris with more connections than there may be: the oldest heads make room, and are told why.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_make_room() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("MAX_CONNECTIONS", "20")]).await;
+    let mut slow = Vec::new();
+    for _ in 0..60 {
+        let mut wire = Wire::open(container.address).await;
+        wire.write("GET /health HTTP/1.1\r\nhost: test\r\n").await.unwrap();
+        slow.push(wire);
+        // As they would come over a network.
+        sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(Wire::open(container.address).await.get("/health").await.status, 200);
+    }
+    let answer = slow[0].read().await;
+    answer.is_error(503, "UNAVAILABLE");
+    assert!(answer.closes());
+    slow[59].write("\r\n").await.unwrap();
+    assert_eq!(slow[59].read().await.status, 200, "the last has had the least time");
+    assert!(metrics::value_of(container.metrics, "ConnectionsRefused").await < 1.0);
+}
+
+/// Questions about the server's health are never shed, so they alone can take all the room.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_turned_away_are_counted() {
+    let (_silent, endpoint) = silent_store().await;
+    let mut container = container(&endpoint, LONG.into_iter().chain([("MAX_CONNECTIONS", "3")])).await;
+    let _busy = busy(&container, "/health/ready", 3 + 16).await;
+    for _ in 0..3 {
+        Wire::open(container.address).await.ends().await;
+    }
+    assert!((metrics::value_of(container.metrics, "ConnectionsRefused").await - 3.0).abs() < 0.1);
+    container.logged(|line| line["message"] == "new connections are closed without an answer").await;
 }
 
 /// 10,000 connections that do nothing.

@@ -20,11 +20,32 @@ use tokio::{
 use super::{activity::Activity, refusal::Refusals};
 
 /// The first bytes of a connection of HTTP/2, and of no request of HTTP/1.
-const HTTP2: &[u8] = b"PRI";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client may go on sending what nobody reads.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much of it.
 const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// What is spoken.
+#[derive(Clone, Copy)]
+enum Protocol {
+    /// It is HTTP/2 if this comes next.
+    Unknown(&'static [u8]),
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    /// What is known of it after some more bytes.
+    fn after(self, bytes: &[u8]) -> Self {
+        let Self::Unknown(rest) = self else { return self };
+        match rest.split_at(rest.len().min(bytes.len())) {
+            (now, _) if !bytes.starts_with(now) => Self::Http1,
+            (_, []) => Self::Http2,
+            (_, later) => Self::Unknown(later),
+        }
+    }
+}
 
 /// A socket. It is whole until it is dropped.
 pub(super) struct Socket {
@@ -33,8 +54,7 @@ pub(super) struct Socket {
     refusals: Refusals,
     /// Places for sockets that linger.
     lingering: Arc<Semaphore>,
-    /// Nothing before the first bytes.
-    http2: Option<bool>,
+    protocol: Protocol,
     /// What is written in place of hyper's own answer.
     instead: Bytes,
 }
@@ -46,11 +66,29 @@ impl Socket {
         refusals: Refusals,
         lingering: Arc<Semaphore>,
     ) -> Self {
-        Self { stream: Some(stream), activity, refusals, lingering, http2: None, instead: Bytes::new() }
+        Self {
+            stream: Some(stream),
+            activity,
+            refusals,
+            lingering,
+            protocol: Protocol::Unknown(PREFACE),
+            instead: Bytes::new(),
+        }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Notes that something has come.
+    fn received(&mut self, bytes: &[u8]) {
+        let known = self.protocol;
+        self.protocol = known.after(bytes);
+        match (known, self.protocol) {
+            (Protocol::Http2, _) => {}
+            (_, Protocol::Http2) => self.activity.speaks_http2(),
+            _ => self.activity.received(),
+        }
     }
 
     /// Writes through, and notes whether the client takes it.
@@ -81,9 +119,8 @@ impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.stream()?.poll_read(cx, buf))?;
-        let bytes = &buf.filled()[before..];
-        if !bytes.is_empty() && !*self.http2.get_or_insert_with(|| bytes.starts_with(HTTP2)) {
-            self.activity.received();
+        if let bytes @ [_, ..] = &buf.filled()[before..] {
+            self.received(bytes);
         }
         Poll::Ready(Ok(()))
     }
@@ -92,7 +129,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(status) = bare_answer(buf) {
-            self.activity.leave_unread();
+            self.activity.upload_begins();
             self.instead = self.refusals.answer(status);
             return Poll::Ready(Ok(buf.len()));
         }
@@ -144,7 +181,7 @@ impl Drop for Socket {
             // Nothing was written before, so all of it fits. If it does not, the client was told enough.
             let _ = stream.try_write(&self.refusals.answer(status));
         }
-        if !self.activity.has_unread() {
+        if !self.activity.uploads() {
             return;
         }
         if let (Ok(place), Ok(runtime)) = (Arc::clone(&self.lingering).try_acquire_owned(), Handle::try_current()) {
@@ -183,6 +220,17 @@ mod tests {
         assert_eq!(bare_answer(b"HTTP/1.1 100 Continue\r\n\r\n"), None);
         assert_eq!(bare_answer(b"\0\0\0\x04\x01\0\0\0\0"), None, "a frame of HTTP/2");
         assert_eq!(bare_answer(b""), None);
+    }
+
+    #[test]
+    fn http2_is_told_by_its_whole_preface() {
+        let known =
+            |pieces: &[&[u8]]| pieces.iter().fold(Protocol::Unknown(PREFACE), |known, piece| known.after(piece));
+        assert!(matches!(known(&[PREFACE]), Protocol::Http2));
+        assert!(matches!(known(&[b"PR", &PREFACE[2..], b"\0\0\0\x04"]), Protocol::Http2));
+        assert!(matches!(known(&[b"PRI"]), Protocol::Unknown(b" * HTTP/2.0\r\n\r\nSM\r\n\r\n")));
+        assert!(matches!(known(&[b"PR", b"IX / HTTP/1.1\r\n"]), Protocol::Http1));
+        assert!(matches!(known(&[b"GET", PREFACE]), Protocol::Http1));
     }
 
     /// A client that goes on sending, and this side's socket of the connection.
