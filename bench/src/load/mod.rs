@@ -29,9 +29,16 @@ const PRODUCTS: &str = "/api/v2/products?limit=20";
 const ROWS: [(&str, &str, bool); 3] =
     [("/health", HEALTH, false), ("products", PRODUCTS, false), ("cached products", PRODUCTS, true)];
 
+/// Values of `Accept-Encoding`: that of the comparisons, and that of most phones' best.
+const IDENTITY: &str = "identity";
+const BROTLI: &str = "br";
+
 /// Connections of the measurements of speed, and of those of memory.
 const CONNECTIONS: usize = 64;
 const MANY_CONNECTIONS: usize = 256;
+
+/// What the image sets besides, for the allocator.
+const DOCKERFILE: &str = include_str!("../../../functions/container/Dockerfile");
 
 /// How much to measure.
 pub(crate) struct Options {
@@ -51,6 +58,8 @@ struct Servers {
     container: Server,
     /// The container with its shared cache.
     caching: Server,
+    /// The container without impatience: it refuses nothing.
+    patient: Server,
     bare: Server,
     fastify: Server,
 }
@@ -62,13 +71,6 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     demo::prepare(&database, demo::TEST_EPOCH).await?;
     let servers = start(&database.endpoint()).await?;
 
-    let turn = async |server: &Server, target: &str| {
-        let before = server.cpu_seconds();
-        let measured = wrk::run(&server.url(target), CONNECTIONS, options.seconds).await?;
-        #[expect(clippy::cast_precision_loss, reason = "a small number")]
-        let requests = measured.rate * options.seconds as f64;
-        Ok::<_, Failure>((measured, requests / (server.cpu_seconds() - before)))
-    };
     let mut measured: [[Vec<Turn>; 3]; ROWS.len()] = Default::default();
     for run in 1..=options.runs {
         eprint!("\rrun {run} of {}", options.runs);
@@ -76,19 +78,56 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
             let [container, bare, fastify] = servers.all();
             let container = if caching { &servers.caching } else { container };
             for (server, column) in [container, bare, fastify].into_iter().zip(columns) {
-                column.push(turn(server, target).await?);
+                column.push(turn(server, target, IDENTITY, options.seconds).await?);
             }
         }
     }
     eprintln!();
+    let mut coded = Vec::new();
+    for _ in 0..options.runs {
+        coded.push(turn(&servers.container, PRODUCTS, BROTLI, options.seconds).await?);
+    }
     let mut memory = [0.0; 3];
-    for (server, memory) in servers.all().into_iter().zip(&mut memory) {
-        wrk::run(&server.url(PRODUCTS), MANY_CONNECTIONS, options.seconds).await?;
-        *memory = server.memory();
+    let [_, bare, fastify] = servers.all();
+    for (server, memory) in [&servers.patient, bare, fastify].into_iter().zip(&mut memory) {
+        let url = server.url(PRODUCTS);
+        let loaded = wrk::run(&url, IDENTITY, MANY_CONNECTIONS, options.seconds);
+        let (measured, peak) = tokio::join!(loaded, peak_memory(server, options.seconds));
+        successes_only(server, &measured?)?;
+        *memory = peak;
     }
     report(options, &measured, memory);
+    report_coded(&coded);
     overload(&servers.container, options, median(&rates(&measured[1][0]))).await?;
     soak(&servers.container, options.soak).await
+}
+
+/// Loads a server for some seconds. Every answer has to be a success.
+async fn turn(server: &Server, target: &str, coding: &str, seconds: u64) -> Result<Turn, Failure> {
+    let before = server.cpu_seconds();
+    let measured = wrk::run(&server.url(target), coding, CONNECTIONS, seconds).await?;
+    successes_only(server, &measured)?;
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let requests = measured.rate * seconds as f64;
+    Ok((measured, requests / (server.cpu_seconds() - before)))
+}
+
+fn successes_only(server: &Server, measured: &Measured) -> Result<(), Failure> {
+    match measured.refused {
+        0 => Ok(()),
+        refused => Err(format!("{} has refused {refused} requests", server.address).into()),
+    }
+}
+
+/// The most memory that a server holds within some seconds, in megabytes, its connections and what they are given included.
+async fn peak_memory(server: &Server, seconds: u64) -> f64 {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut most = 0.0_f64;
+    while Instant::now() < end {
+        most = most.max(server.memory());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    most
 }
 
 impl Servers {
@@ -119,13 +158,15 @@ async fn start(endpoint: &str) -> Result<Servers, Failure> {
     }
     println!("container: {}", container.display());
 
-    let mut command = with_settings(Command::new(&container), endpoint).await?;
-    command.env("METRICS_PORT", "0");
-    let server = Server::start(command, free_port()?).await?;
-    let mut command = with_settings(Command::new(&container), endpoint).await?;
-    command.env("METRICS_PORT", "0").env("SHARED_CACHE_MS", "1000");
-    let caching = Server::start(command, free_port()?).await?;
-    let container = server;
+    let with = async |changes: &[(&str, &str)]| {
+        let mut command = with_settings(Command::new(&container), endpoint).await?;
+        let of_image = DOCKERFILE.lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('='));
+        command.env("METRICS_PORT", "0").envs(of_image).envs(changes.iter().copied());
+        Server::start(command, free_port()?).await
+    };
+    let caching = with(&[("SHARED_CACHE_MS", "1000")]).await?;
+    let patient = with(&[("MAX_WAIT_MS", "60000")]).await?;
+    let container = with(&[]).await?;
     let products = reqwest::get(container.url(PRODUCTS)).await?.error_for_status()?.text().await?;
     let body: PathBuf = profile.join("bench-products.json");
     fs::write(&body, &products)?;
@@ -147,7 +188,7 @@ async fn start(endpoint: &str) -> Result<Servers, Failure> {
             return Err(format!("{} does another job: {text}", server.address).into());
         }
     }
-    Ok(Servers { container, caching, bare, fastify })
+    Ok(Servers { container, caching, patient, bare, fastify })
 }
 
 /// The settings of a local run, with a store of its own; requests are counted, but none is refused.
@@ -196,6 +237,18 @@ fn report(options: &Options, measured: &[[Vec<Turn>; 3]; ROWS.len()], memory: [f
     goal("memory, MB", memory[0], 40.0, false);
 }
 
+/// What phones ask for. The others do not code their answers.
+fn report_coded(turns: &[Turn]) {
+    let value = |value: fn(&Turn) -> f64| median(&turns.iter().map(value).collect::<Vec<_>>());
+    println!(
+        "\nproducts in Brotli, container: {:.0} requests/s, p50 {:.1} ms, p99 {:.1} ms, {:.0} requests a CPU second",
+        value(|(it, _)| it.rate),
+        value(|(it, _)| it.p50),
+        value(|(it, _)| it.p99),
+        value(|(_, per_cpu)| *per_cpu)
+    );
+}
+
 fn goal(label: &str, value: f64, goal: f64, at_least: bool) {
     let holds = if at_least { value >= goal } else { value <= goal };
     let (verdict, bound) = (if holds { "holds " } else { "missed" }, if at_least { "least" } else { "most" });
@@ -217,6 +270,7 @@ async fn overload(container: &Server, options: &Options, capacity: f64) -> Resul
         outcome.lost
     );
     println!("/health: {} answers, p99 {:.1} ms.", outcome.health.len(), crate::stats::quantile(&outcome.health, 0.99));
+    goal("offered, times the capacity", outcome.offered / capacity, 1.9, true);
     goal("p99 of what is admitted, ms", outcome.p99(), 100.0, false);
     #[expect(clippy::cast_precision_loss, reason = "fewer requests than 2^52")]
     goal("/health not answered", outcome.unhealthy as f64, 0.0, false);
@@ -231,8 +285,11 @@ async fn soak(container: &Server, minutes: u64) -> Result<(), Failure> {
     let start = Instant::now();
     let mut memory = Vec::new();
     while start.elapsed() < Duration::from_mins(minutes) {
-        wrk::run(&container.url(PRODUCTS), MANY_CONNECTIONS, 10).await?;
-        memory.push(container.memory());
+        let url = container.url(PRODUCTS);
+        let loaded = wrk::run(&url, IDENTITY, MANY_CONNECTIONS, 10);
+        let (measured, peak) = tokio::join!(loaded, peak_memory(container, 10));
+        measured?;
+        memory.push(peak);
     }
     let third = memory.len().div_ceil(3);
     let (first, last) = (median(&memory[..third]), median(&memory[memory.len() - third..]));

@@ -5,19 +5,22 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{Failure, stats::quantile};
 
 /// From so many connections.
 const CONNECTIONS: u32 = 512;
+
+/// How long a health check waits.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What has become of the requests.
 #[derive(Debug, Default)]
@@ -38,7 +41,7 @@ pub(crate) struct Outcome {
 
 /// Sends `rate` requests a second for some time. `address` is host and port.
 pub(crate) async fn run(address: &str, target: &str, rate: f64, time: Duration) -> Result<Outcome, Failure> {
-    let end = tokio::time::Instant::now() + time;
+    let end = Instant::now() + time;
     let interval = Duration::from_secs_f64(f64::from(CONNECTIONS) / rate);
     let mut tasks = Vec::new();
     for number in 0..CONNECTIONS {
@@ -46,23 +49,22 @@ pub(crate) async fn run(address: &str, target: &str, rate: f64, time: Duration) 
         let offset = interval.mul_f64(f64::from(number) / f64::from(CONNECTIONS));
         tasks.push(tokio::spawn(async move {
             let mut answers = Vec::new();
-            let mut next = tokio::time::Instant::now() + offset;
+            let mut next = Instant::now() + offset;
             while next < end {
                 sleep_until(next).await;
-                answers.push(client.ask().await);
-                // One that came too late is followed at once; the others keep their time.
-                next = (next + interval).max(tokio::time::Instant::now());
+                // Also when the one before has kept the connection: who waits for it does not care why.
+                answers.push(client.ask(next).await);
+                next += interval;
             }
             answers
         }));
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let mut prober = Client::open(address, "/health").await?;
-    let probing = Arc::clone(&stop);
+    let (probing, probed) = (Arc::clone(&stop), address.to_owned());
     let health = tokio::spawn(async move {
         let mut answers = Vec::new();
         while !probing.load(Ordering::Relaxed) {
-            answers.push(prober.ask().await);
+            answers.push(timeout(PATIENCE, probe(&probed)).await.unwrap_or_else(|_| Err("too late".into())));
             sleep(Duration::from_millis(20)).await;
         }
         answers
@@ -90,6 +92,12 @@ pub(crate) async fn run(address: &str, target: &str, rate: f64, time: Duration) 
     Ok(outcome)
 }
 
+/// As a health check does: on a connection of its own.
+async fn probe(address: &str) -> Result<(u16, f64), Failure> {
+    let start = Instant::now();
+    Client::open(address, "/health").await?.ask(start).await
+}
+
 impl Outcome {
     /// Milliseconds below which all but one in a hundred of the admitted were answered.
     pub(crate) fn p99(&self) -> f64 {
@@ -112,9 +120,8 @@ impl Client {
         Ok(Self { stream, request, buffer: Vec::with_capacity(16 * 1024) })
     }
 
-    /// The status, and the milliseconds until the answer was complete.
-    async fn ask(&mut self) -> Result<(u16, f64), Failure> {
-        let start = Instant::now();
+    /// The status, and the milliseconds until the answer was complete, since the request was due.
+    async fn ask(&mut self, due: Instant) -> Result<(u16, f64), Failure> {
         self.stream.write_all(&self.request).await?;
         self.buffer.clear();
         let (mut whole, mut status) = (None, 0);
@@ -131,6 +138,6 @@ impl Client {
                 whole = Some(head + 4 + length.ok_or("no length")?.parse::<usize>()?);
             }
         }
-        Ok((status, start.elapsed().as_secs_f64() * 1e3))
+        Ok((status, due.elapsed().as_secs_f64() * 1e3))
     }
 }

@@ -119,7 +119,7 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
             limit: page.limit.saturating_add(2),
         };
         let found = self.store.query(range).await?;
-        let rows = found.items.iter().map(Record::from_item).collect::<Result<Vec<_>, _>>()?;
+        let rows = found.items.into_iter().map(Record::from_owned_item).collect::<Result<Vec<_>, _>>()?;
         let mut rows: Vec<Record<E>> = rows.into_iter().filter(|row| page.after.as_ref() != Some(&row.id)).collect();
         let more = found.more || rows.len() > limit;
         rows.truncate(limit);
@@ -139,8 +139,8 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
         let newest = newest_entries(scope, u64::MAX, limit.saturating_mul(4), self.strong);
         let mut seen = HashSet::new();
         let mut recent = Vec::new();
-        for entry in &self.store.query(newest).await?.items {
-            let record: Record<E> = Record::from_item(entry)?;
+        for entry in self.store.query(newest).await?.items {
+            let record: Record<E> = Record::from_owned_item(entry)?;
             if seen.insert(record.id.clone()) && record.value.is_some() {
                 recent.push(record);
             }

@@ -28,6 +28,8 @@ pub const HEAD: &str = "C#HEAD";
 /// Below every row, and above: '$' follows '#'.
 pub(super) const FIRST_ROW: &str = "O#";
 pub(super) const LAST_ROW: &str = "O$";
+/// The attribute of a row or a log entry that holds the entity.
+const DATA: &str = "data";
 /// The attribute of a log entry that names the last seq of its atomic batch.
 pub(super) const UNTIL: &str = "until";
 /// The attribute of a log entry that says when the entry before it was made, in milliseconds; 0 for the first. It tells
@@ -143,7 +145,7 @@ impl<E: Entity> Record<E> {
             ("at".to_owned(), number(self.at.as_millisecond())),
         ]);
         match &self.value {
-            Some(entity) => item.insert("data".to_owned(), to_attribute_value(entity).map_err(ApiError::internal)?),
+            Some(entity) => item.insert(DATA.to_owned(), to_attribute_value(entity).map_err(ApiError::internal)?),
             None => item.insert("deleted".to_owned(), AttributeValue::Bool(true)),
         };
         Ok(item)
@@ -156,16 +158,23 @@ impl<E: Entity> Record<E> {
 
     /// Reads a row or a log entry.
     pub(super) fn from_item(item: &Item) -> Result<Self, ApiError> {
+        Self::from_parts(item, item.get(DATA).cloned())
+    }
+
+    /// The same without a copy of all that is in it.
+    pub(super) fn from_owned_item(mut item: Item) -> Result<Self, ApiError> {
+        let data = item.remove(DATA);
+        Self::from_parts(&item, data)
+    }
+
+    fn from_parts(item: &Item, data: Option<AttributeValue>) -> Result<Self, ApiError> {
         let id = attribute(item, "id")?.as_s().ok().and_then(|id| id.parse().ok()).ok_or_else(|| unreadable("id"))?;
         let millis = integer::<i64>(item, "at")?;
         Ok(Self {
             id,
             version: integer(item, "version")?,
             seq: integer(item, "seq")?,
-            value: match item.get("data") {
-                Some(data) => Some(from_attribute_value(data.clone()).map_err(ApiError::internal)?),
-                None => None,
-            },
+            value: data.map(from_attribute_value).transpose().map_err(ApiError::internal)?,
             at: Timestamp::from_millisecond(millis).map_err(ApiError::internal)?,
         })
     }

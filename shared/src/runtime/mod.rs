@@ -6,10 +6,14 @@ mod server;
 use std::{error::Error, future::pending, net::Ipv4Addr, process::ExitCode};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::{Router, middleware::from_fn};
+use axum::{
+    Router,
+    middleware::{from_fn, map_response},
+    response::Response,
+};
 use tokio::{
     net::TcpListener,
-    runtime::Builder,
+    runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
 };
 
@@ -20,7 +24,13 @@ use crate::{
     backend::{aws::Aws, upstream::Upstreams},
     config::{Config, ConfigError, Env},
     error::ApiError,
-    http::{address::Locator, auth::Auth, limit::Limiter, share::Share, stack::Stack},
+    http::{
+        address::Locator,
+        auth::Auth,
+        limit::Limiter,
+        share::Share,
+        stack::{self, Stack},
+    },
     telemetry::{
         self,
         metrics::{self, Embedded},
@@ -128,11 +138,15 @@ pub fn server(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> ExitC
 fn run_server(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> Result<(), Box<dyn Error + Send + Sync>> {
     let options = Options::from_env(&Env::of_process())?;
     let runtime = Builder::new_multi_thread().worker_threads(options.workers).enable_all().build()?;
-    runtime.block_on(async {
+    to_its_end(runtime, async {
         // From the first moment on: a task may be stopped while it starts.
         let terminated = termination();
         let app = App::from_process().await?;
-        let metrics = metrics::prometheus()?;
+        // With the headers of all other answers: the server tells its own from hyper's by them.
+        let metrics = metrics::prometheus()?.layer(map_response(async |mut response: Response| {
+            stack::set_common_headers(response.headers_mut(), None);
+            response
+        }));
         let server = Server::new(options, app.config.docs_url.clone());
         let service = app.service(routes(&app)?.merge(server.readiness(&app)));
         let listener = listen(&app.env, "PORT", 8080).await?;
@@ -143,6 +157,14 @@ fn run_server(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> Resul
         app.spans.send_while(server.serve(listener, service, terminated)).await;
         Ok(())
     })
+}
+
+/// Runs until the work is done, and not until threads are that it has left behind: a name server that does not answer, or
+/// a picture that nobody waits for any more, must not keep the process.
+fn to_its_end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }
 
 async fn listen(env: &Env, name: &str, default: u16) -> Result<TcpListener, ConfigError> {
@@ -177,5 +199,23 @@ fn exit(result: Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        thread::sleep,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_left_behind_does_not_keep_the_process() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        let start = Instant::now();
+        to_its_end(runtime, async { drop(tokio::task::spawn_blocking(|| sleep(Duration::from_secs(30)))) });
+        assert!(start.elapsed() < Duration::from_secs(15));
     }
 }

@@ -35,6 +35,7 @@ const BACKEND_STALE: &str = "BackendStale";
 const BACKEND_LEFT_ALONE: &str = "BackendLeftAlone";
 const SHED: &str = "RequestsShed";
 const CONNECTIONS: &str = "Connections";
+const REFUSED: &str = "ConnectionsRefused";
 const IN_FLIGHT: &str = "RequestsInFlight";
 /// Of all requests together, without dimensions: what alarms are on, since an alarm cannot sum up what it does not know.
 const SERVICE_ERRORS: &str = "ServiceErrors";
@@ -120,6 +121,11 @@ pub(crate) fn connections() -> Gauge {
     gauge!(CONNECTIONS)
 }
 
+/// Counts connections that were closed without an answer.
+pub(crate) fn refused() -> Counter {
+    counter!(REFUSED)
+}
+
 fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "requests");
     describe_histogram!(LATENCY, Unit::Milliseconds, "time from the first byte read to the last one made");
@@ -138,6 +144,11 @@ fn describe() {
     describe_counter!(SHED, Unit::Count, "requests that were told to come again, since there were too many at a time");
     describe_gauge!(IN_FLIGHT, Unit::Count, "requests that are being handled");
     describe_gauge!(CONNECTIONS, Unit::Count, "connections that are open");
+    describe_counter!(
+        REFUSED,
+        Unit::Count,
+        "connections that were closed without an answer, since there were too many"
+    );
 }
 
 /// The metrics of a Lambda function. Cheap to clone.

@@ -216,7 +216,42 @@ fn headers(env: &Env) -> Result<HeaderMap, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use std::{net::Ipv4Addr, sync::Arc};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::oneshot,
+        time::timeout,
+    };
+
     use super::*;
+    use crate::telemetry::spans::Spans;
+
+    /// The work ends while they are on their way.
+    #[tokio::test]
+    async fn what_is_being_sent_at_the_end_arrives() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+        let env = [("OTEL_SERVICE_NAME", "bff")].into_iter().collect();
+        let exporter = Exporter::new(&endpoint, &env).expect("usable").expect("one");
+        exporter.waiting().spans.push(json!({ "name": "the last" }));
+        let spans = Spans(Some(Arc::new(exporter)));
+        let (has_come, comes) = oneshot::channel();
+        let collector = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            while !String::from_utf8_lossy(&request).contains("the last") {
+                stream.read_buf(&mut request).await.expect("a request");
+            }
+            has_come.send(()).expect("the work waits");
+            let given_up = timeout(Duration::from_millis(100), stream.read_u8()).await.is_ok();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.expect("sent");
+            given_up
+        });
+        spans.send_while(comes).await.expect("it has come");
+        assert!(!collector.await.expect("no panic"), "the sender has not waited for its answer");
+    }
 
     #[test]
     fn headers_are_a_list_that_is_never_repeated() {

@@ -2,7 +2,7 @@
 //!
 //! Without the feature there is nothing of it in the binary.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -87,15 +87,20 @@ impl Spans {
 
     /// Does some work that does not end soon, and sends what there is every second, and at its end.
     pub(crate) async fn send_while<T>(&self, work: impl Future<Output = T>) -> T {
-        let sending = async {
-            loop {
-                tokio::time::sleep(EVERY).await;
-                self.flush().await;
+        if self.0.is_none() {
+            return work.await;
+        }
+        let mut work = pin!(work);
+        let done = loop {
+            if let Ok(done) = tokio::time::timeout(EVERY, &mut work).await {
+                break done;
             }
-        };
-        let done = tokio::select! {
-            done = work => done,
-            () = sending, if self.0.is_some() => unreachable!("it is sent for ever"),
+            let mut sending = pin!(self.flush());
+            tokio::select! {
+                // What is under way has left the queue: it would be lost.
+                done = &mut work => { sending.await; break done }
+                () = &mut sending => {}
+            }
         };
         self.flush().await;
         done

@@ -3,9 +3,16 @@
 use std::time::Duration;
 
 use tests::server::demo_database;
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
-use crate::{container, metrics, wire::Wire};
+use crate::{
+    container, metrics,
+    wire::{PATIENCE, Wire},
+};
 
 const PRODUCT: &str = "/api/v2/products/p-0001";
 
@@ -29,6 +36,66 @@ async fn a_slow_head_is_told_so() {
     slow.ends().await;
     // An idle connection has more time than a slow head.
     assert_eq!(other.get(PRODUCT).await.status, 200);
+}
+
+/// Whatever came before it on the connection, and whatever it is taken for.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_slow_head_is_told_so() {
+    let database = demo_database().await;
+    let settings = [("HEADER_TIMEOUT_MS", "500"), ("IDLE_TIMEOUT_MS", "5000")];
+    let container = container(&database.endpoint(), settings).await;
+    let token = dev::token::issue(&"user-123".parse().unwrap(), None);
+    let mut after_chunks = Wire::open(container.address).await;
+    let head = format!("PATCH /api/v2/users/me HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n");
+    let body =
+        "content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n2\r\n1}\r\n0\r\n\r\n";
+    after_chunks.write(format!("{head}if-match: \"x\"\r\n{body}")).await.unwrap();
+    let answer = after_chunks.read().await;
+    assert!(!answer.closes(), "the body was read to its end: {answer:?}");
+    let like_http2 = Wire::open(container.address).await;
+    for (mut slow, start) in [(after_chunks, "GET /health HTTP/1.1\r\n"), (like_http2, "PRIX /health HTTP/1.1\r\n")] {
+        println!("{start:?}");
+        slow.write(start).await.unwrap();
+        slow.read().await.is_error(408, "REQUEST_TIMEOUT");
+        slow.ends().await;
+    }
+}
+
+/// HTTP/2 is known by its preface, also when that comes in pieces.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preface_in_pieces_is_no_slow_head() {
+    const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0areyouok";
+    const PONG: &[u8] = b"\0\0\x08\x06\x01\0\0\0\0areyouok";
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), [("HEADER_TIMEOUT_MS", "500")]).await;
+    let mut client = TcpStream::connect(container.address).await.unwrap();
+    client.set_nodelay(true).unwrap();
+    for piece in ["PR", "I * HTTP/2.0\r\n", "\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+        client.write_all(piece.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    client.write_all(PING).await.unwrap();
+    let mut frames = Vec::new();
+    while !frames.ends_with(PONG) {
+        let read = timeout(PATIENCE, client.read_buf(&mut frames)).await.expect("an answer");
+        assert_ne!(read.unwrap(), 0, "closed after {:?}", String::from_utf8_lossy(&frames));
+    }
+}
+
+/// What is left of a body would be taken for the next request, so there is none; and the client is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_left_unread_is_the_last() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), []).await;
+    for rest in ["content-length: 5\r\n\r\n{\"a\":", "content-length: 50000\r\n\r\n{\"a\":"] {
+        let mut wire = Wire::open(container.address).await;
+        wire.write(format!("POST /api/v2/orders HTTP/1.1\r\nhost: test\r\n{rest}")).await.unwrap();
+        let answer = wire.read().await;
+        answer.is_error(401, "UNAUTHENTICATED");
+        assert!(answer.closes(), "{answer:?}");
+        wire.ends().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +184,7 @@ async fn a_client_that_never_reads_is_dropped() {
     let start = std::time::Instant::now();
     // The one that is left is the one that asks.
     while metrics::open_connections(container.metrics).await > 1.0 {
-        assert!(start.elapsed() < crate::wire::PATIENCE, "the connection is still open");
+        assert!(start.elapsed() < PATIENCE, "the connection is still open");
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(Wire::open(container.address).await.get(PRODUCT).await.status, 200);

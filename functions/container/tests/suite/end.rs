@@ -82,6 +82,45 @@ async fn no_request_is_lost_when_the_server_is_stopped_under_load() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
+/// Asks until no connection is to be had any more; each question must be answered. Says how many answers were the last of
+/// their connection.
+async fn until_refused(address: std::net::SocketAddr, pause: Duration) -> usize {
+    let (mut wire, mut last) = (None, 0);
+    loop {
+        let mut open = match wire.take() {
+            Some(open) => open,
+            None => match Wire::try_open(address).await {
+                Ok(open) => open,
+                Err(_) => return last,
+            },
+        };
+        sleep(pause).await;
+        let answer = open.get("/health").await;
+        assert_eq!(answer.status, 200);
+        if answer.closes() {
+            last += 1;
+        } else {
+            wire = Some(open);
+        }
+    }
+}
+
+/// Clients go on until they are refused. Some of them are between their connection and their request when the listener is
+/// closed, and some hold a connection from before.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_when_the_listener_is_closed() {
+    let database = demo_database().await;
+    let mut container = container(&database.endpoint(), [("DRAIN_DELAY_MS", "300")]).await;
+    let pauses = (0..CLIENTS).map(|number| Duration::from_millis([0, 50, 100, 400][number % 4]));
+    let clients: Vec<_> = pauses.map(|pause| tokio::spawn(until_refused(container.address, pause))).collect();
+    sleep(Duration::from_millis(500)).await;
+    container.signal("TERM").await;
+    for client in clients {
+        assert!(client.await.expect("a client lost a request") > 0, "clients are asked to leave");
+    }
+    assert!(container.ended().await.success());
+}
+
 /// What is in flight when nothing new is accepted any more is answered, over HTTP/1.1 and HTTP/2.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_is_finished() {

@@ -4,6 +4,7 @@
 
 mod alarms;
 mod clients;
+mod context;
 mod end;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -49,8 +49,9 @@ async fn a_thousand_thumbnails_at_once_take_the_memory_of_those_that_are_made() 
         return;
     }
     let bucket = format!("http://{}", bucket().await);
-    // Nothing of a thumbnail needs the database. The queue is what is looked at, not the limit in front of it.
-    let changes = [("AWS_ENDPOINT_URL_S3", bucket.as_str()), ("MAX_IN_FLIGHT", "2000"), GIVE_BACK];
+    // Nothing of a thumbnail needs the database. The queue is what is looked at, not the limits in front of it.
+    let limits = [("MAX_IN_FLIGHT", "2000"), ("MAX_WAIT_MS", "60000")];
+    let changes = limits.into_iter().chain([("AWS_ENDPOINT_URL_S3", bucket.as_str()), GIVE_BACK]);
     let (container, client) = (container("http://127.0.0.1:1", changes).await, plain_client());
     let status = async |target: String| status(&container, &client, target).await;
     assert_eq!(status("/images/small.jpg?w=32".into()).await, 200);

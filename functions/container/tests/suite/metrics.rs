@@ -8,7 +8,7 @@ use tests::{
     server::{demo_database, plain_client},
 };
 
-use crate::container;
+use crate::{container, wire::Wire};
 
 async fn metrics(address: SocketAddr) -> String {
     let answer = plain_client()
@@ -32,6 +32,18 @@ async fn metrics_are_not_on_the_port_of_the_service() {
     let container = container(&endpoint, []).await;
     let answer = plain_client().get(format!("http://{}/metrics", container.address)).send().await.unwrap();
     assert_eq!(answer.status(), 404);
+}
+
+/// What is not there has an answer of the router's own, and no body where none may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_port_of_the_metrics_speaks_http() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), []).await;
+    let mut wire = Wire::open(container.metrics).await;
+    wire.write("HEAD /nothing HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    let answer = wire.read().await;
+    assert!(answer.status == 404 && answer.body.is_empty() && !answer.closes(), "{answer:?}");
+    assert_eq!(wire.get("/metrics").await.status, 200, "the connection is as good as before");
 }
 
 /// The value of a series, whatever the order of its labels.

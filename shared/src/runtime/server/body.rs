@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep};
 use super::activity::Activity;
 use crate::http::context::SlowBody;
 
-/// A body that fails when the client pauses for too long.
+/// A body that fails when the client pauses for too long. The connection knows whether it was read to its end.
 pub(super) struct Upload {
     incoming: Incoming,
     pause: Duration,
@@ -28,6 +28,7 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) fn new(incoming: Incoming, pause: Duration, activity: Arc<Activity>) -> Self {
+        activity.upload_begins();
         Self { incoming, pause, end: None, activity }
     }
 }
@@ -39,6 +40,10 @@ impl HttpBody for Upload {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
             self.end = None;
+            if frame.is_none() {
+                // One that came in chunks does not know by itself.
+                self.activity.upload_ends();
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let pause = self.pause;
@@ -57,8 +62,8 @@ impl HttpBody for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.incoming.is_end_stream() {
-            self.activity.leave_unread();
+        if self.incoming.is_end_stream() {
+            self.activity.upload_ends();
         }
     }
 }

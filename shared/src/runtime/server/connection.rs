@@ -9,8 +9,8 @@ use std::{
     task::Poll,
 };
 
-use axum::{Router, body::Body, response::Response};
-use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
+use axum::{Router, body::Body};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use hyper::{
     body::{Body as _, Incoming},
     service::service_fn,
@@ -24,18 +24,21 @@ use tower::Service;
 
 use super::{
     Shared,
-    activity::{Activity, Verdict},
+    activity::{Activity, Verdict, Wish},
+    answer::Answer,
     body::Upload,
     io::Socket,
 };
 use crate::http::context::{ClientAddr, Overloaded};
 
 /// The longest head of a request that is read at all, in bytes. The stack refuses shorter ones than that, and says why.
-const HEAD_LIMIT: usize = 64 * 1024;
+const HEAD_LIMIT: usize = 32 * 1024;
 /// Requests at a time on one connection of HTTP/2.
 const STREAMS: u32 = 100;
-/// What may wait on one stream for a client that does not read, in bytes.
-const STREAM_BUFFER: usize = 64 * 1024;
+/// What may wait on one stream of it for either side to read, in bytes.
+const STREAM_BUFFER: u32 = 64 * 1024;
+/// What may wait on the whole connection for a handler to read, in bytes.
+const CONNECTION_BUFFER: u32 = 4 * STREAM_BUFFER;
 
 /// How connections are spoken to.
 pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
@@ -43,7 +46,9 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
     // A client that has said all still gets its answer. All times are kept by `Activity`.
     builder.http1().half_close(true).header_read_timeout(None).max_buf_size(HEAD_LIMIT);
     let limit = u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX);
-    builder.http2().max_concurrent_streams(STREAMS).max_send_buf_size(STREAM_BUFFER).max_header_list_size(limit);
+    let mut http2 = builder.http2();
+    http2.max_concurrent_streams(STREAMS).max_header_list_size(limit).max_send_buf_size(STREAM_BUFFER as usize);
+    http2.initial_stream_window_size(STREAM_BUFFER).initial_connection_window_size(CONNECTION_BUFFER);
     builder
 }
 
@@ -51,7 +56,7 @@ pub(super) fn protocol() -> auto::Builder<TokioExecutor> {
 enum Event {
     Ended,
     Due,
-    AskedToClose,
+    Asked,
 }
 
 /// Serves a connection until it ends, is idle for too long, or is asked to close. With `crowded`, all that it gets is the
@@ -64,13 +69,12 @@ pub(super) async fn serve(
     crowded: bool,
 ) {
     let options = &shared.options;
-    let socket = Socket::new(stream, Arc::clone(&activity), shared.refusals.clone());
+    let socket = Socket::new(stream, Arc::clone(&activity), shared.refusals.clone(), Arc::clone(&shared.lingering));
     let requests = Requests { shared: Arc::clone(&shared), peer, activity: Arc::clone(&activity), crowded };
     let service = service_fn(move |request| requests.clone().answer(request));
     let mut connection = pin!(shared.protocol.serve_connection(TokioIo::new(socket), service));
     let mut due = pin!(sleep_until(activity.deadline(options)));
-    let mut asked = pin!(activity.close.notified());
-    let mut closing = false;
+    let mut asked = pin!(activity.asked());
     loop {
         let event = poll_fn(|cx| {
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
@@ -79,8 +83,8 @@ pub(super) async fn serve(
                 }
                 return Poll::Ready(Event::Ended);
             }
-            if !closing && asked.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::AskedToClose);
+            if asked.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Asked);
             }
             // Only ever put forward here: when it comes too early, it is put back below.
             let deadline = activity.deadline(options);
@@ -89,19 +93,18 @@ pub(super) async fn serve(
             }
             due.as_mut().poll(cx).map(|()| Event::Due)
         });
-        let verdict = match event.await {
+        match event.await {
             Event::Ended => return,
-            Event::AskedToClose => Verdict::Close,
-            Event::Due => activity.verdict(options),
-        };
-        match verdict {
+            Event::Asked => asked.set(activity.asked()),
+            Event::Due => {}
+        }
+        match activity.verdict(options, shared.admission.is_clogged()) {
             Verdict::Fine => {}
             Verdict::Close => {
-                closing = true;
                 activity.closing();
                 connection.as_mut().graceful_shutdown();
             }
-            Verdict::SlowHead => return activity.refuse(StatusCode::REQUEST_TIMEOUT),
+            Verdict::Refuse(status) => return activity.refuse(status),
             Verdict::Drop => return,
         }
         due.as_mut().reset(activity.deadline(options));
@@ -118,13 +121,10 @@ struct Requests {
 }
 
 impl Requests {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let Self { shared, peer, activity, crowded } = self;
-        let _handling = activity.request(&shared.handling);
+        let handling = activity.request(&shared.handling);
         let version = request.version();
-        // Whoever asks how the service is gets an answer, above all when it is not well.
-        let place = shared.in_flight.try_acquire().ok().filter(|_| !crowded);
-        let refused = place.is_none() && !matches!(request.uri().path(), "/health" | "/health/ready");
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
@@ -133,20 +133,26 @@ impl Requests {
             }
         });
         request.extensions_mut().insert(ClientAddr(peer));
+        // Whoever asks how the service is gets an answer, above all when it is not well.
+        let asks = matches!(request.uri().path(), "/health" | "/health/ready");
+        let place = if asks || crowded { None } else { shared.admission.admit().await };
+        let refused = place.is_none() && !asks;
         if refused {
             shared.shed.increment(1);
             request.extensions_mut().insert(Overloaded);
         }
         let mut response = Router::call(&mut shared.service.clone(), request).await?;
         drop(place);
-        let ends =
-            crowded || response.status() == StatusCode::REQUEST_TIMEOUT || shared.draining.load(Ordering::Relaxed);
-        if ends && version <= Version::HTTP_11 {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let room = shared.admission.room();
+        if version <= Version::HTTP_11 {
+            // What is left of a body would be taken for the next request.
+            if crowded || activity.uploads() || shared.draining.load(Ordering::Relaxed) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
         } else if crowded {
-            // HTTP/2 says so by GOAWAY, after this answer.
-            activity.close.notify_one();
+            // HTTP/2 says so by GOAWAY.
+            activity.ask(Wish::MakeRoom);
         }
-        Ok(response)
+        Ok(response.map(|body| Answer::new(body, handling, room)))
     }
 }

@@ -14,35 +14,81 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     runtime::Handle,
+    sync::Semaphore,
 };
 
 use super::{activity::Activity, refusal::Refusals};
 
 /// The first bytes of a connection of HTTP/2, and of no request of HTTP/1.
-const HTTP2: &[u8] = b"PRI";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client may go on sending what nobody reads.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much of it.
 const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// What is spoken.
+#[derive(Clone, Copy)]
+enum Protocol {
+    /// It is HTTP/2 if this comes next.
+    Unknown(&'static [u8]),
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    /// What is known of it after some more bytes.
+    fn after(self, bytes: &[u8]) -> Self {
+        let Self::Unknown(rest) = self else { return self };
+        match rest.split_at(rest.len().min(bytes.len())) {
+            (now, _) if !bytes.starts_with(now) => Self::Http1,
+            (_, []) => Self::Http2,
+            (_, later) => Self::Unknown(later),
+        }
+    }
+}
 
 /// A socket. It is whole until it is dropped.
 pub(super) struct Socket {
     stream: Option<TcpStream>,
     activity: Arc<Activity>,
     refusals: Refusals,
-    /// Nothing before the first bytes.
-    http2: Option<bool>,
+    /// Places for sockets that linger.
+    lingering: Arc<Semaphore>,
+    protocol: Protocol,
     /// What is written in place of hyper's own answer.
     instead: Bytes,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, refusals: Refusals) -> Self {
-        Self { stream: Some(stream), activity, refusals, http2: None, instead: Bytes::new() }
+    pub(super) fn new(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+        refusals: Refusals,
+        lingering: Arc<Semaphore>,
+    ) -> Self {
+        Self {
+            stream: Some(stream),
+            activity,
+            refusals,
+            lingering,
+            protocol: Protocol::Unknown(PREFACE),
+            instead: Bytes::new(),
+        }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Notes that something has come.
+    fn received(&mut self, bytes: &[u8]) {
+        let known = self.protocol;
+        self.protocol = known.after(bytes);
+        match (known, self.protocol) {
+            (Protocol::Http2, _) => {}
+            (_, Protocol::Http2) => self.activity.speaks_http2(),
+            _ => self.activity.received(),
+        }
     }
 
     /// Writes through, and notes whether the client takes it.
@@ -73,9 +119,8 @@ impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(self.stream()?.poll_read(cx, buf))?;
-        let bytes = &buf.filled()[before..];
-        if !bytes.is_empty() && !*self.http2.get_or_insert_with(|| bytes.starts_with(HTTP2)) {
-            self.activity.received();
+        if let bytes @ [_, ..] = &buf.filled()[before..] {
+            self.received(bytes);
         }
         Poll::Ready(Ok(()))
     }
@@ -84,7 +129,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(status) = bare_answer(buf) {
-            self.activity.leave_unread();
+            self.activity.upload_begins();
             self.instead = self.refusals.answer(status);
             return Poll::Ready(Ok(buf.len()));
         }
@@ -129,15 +174,21 @@ fn bare_answer(bytes: &[u8]) -> Option<StatusCode> {
 
 impl Drop for Socket {
     /// A socket that is closed while there is something to read is reset, and the client may lose the answer that told it
-    /// to stop. So the answer gets some time to arrive.
+    /// to stop. So the answer gets some time to arrive, unless too many take theirs already.
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else { return };
         if let Some(status) = self.activity.farewell() {
             // Nothing was written before, so all of it fits. If it does not, the client was told enough.
             let _ = stream.try_write(&self.refusals.answer(status));
         }
-        if let (true, Ok(runtime)) = (self.activity.has_unread(), Handle::try_current()) {
-            runtime.spawn(tokio::time::timeout(LINGER, linger(stream)));
+        if !self.activity.uploads() {
+            return;
+        }
+        if let (Ok(place), Ok(runtime)) = (Arc::clone(&self.lingering).try_acquire_owned(), Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(LINGER, linger(stream)).await;
+                drop(place);
+            });
         }
     }
 }
@@ -152,6 +203,13 @@ async fn linger(mut stream: TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::{
+        net::TcpListener,
+        time::{sleep, timeout},
+    };
+
     use super::*;
 
     #[test]
@@ -162,5 +220,50 @@ mod tests {
         assert_eq!(bare_answer(b"HTTP/1.1 100 Continue\r\n\r\n"), None);
         assert_eq!(bare_answer(b"\0\0\0\x04\x01\0\0\0\0"), None, "a frame of HTTP/2");
         assert_eq!(bare_answer(b""), None);
+    }
+
+    #[test]
+    fn http2_is_told_by_its_whole_preface() {
+        let known =
+            |pieces: &[&[u8]]| pieces.iter().fold(Protocol::Unknown(PREFACE), |known, piece| known.after(piece));
+        assert!(matches!(known(&[PREFACE]), Protocol::Http2));
+        assert!(matches!(known(&[b"PR", &PREFACE[2..], b"\0\0\0\x04"]), Protocol::Http2));
+        assert!(matches!(known(&[b"PRI"]), Protocol::Unknown(b" * HTTP/2.0\r\n\r\nSM\r\n\r\n")));
+        assert!(matches!(known(&[b"PR", b"IX / HTTP/1.1\r\n"]), Protocol::Http1));
+        assert!(matches!(known(&[b"GET", PREFACE]), Protocol::Http1));
+    }
+
+    /// A client that goes on sending, and this side's socket of the connection.
+    async fn refused(lingering: &Arc<Semaphore>) -> (TcpStream, Socket) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let activity = Arc::new(Activity::new());
+        activity.refuse(StatusCode::REQUEST_TIMEOUT);
+        let refusals = Refusals { docs_url: "https://docs.example.com".into() };
+        (client, Socket::new(stream, activity, refusals, Arc::clone(lingering)))
+    }
+
+    #[tokio::test]
+    async fn no_more_sockets_linger_than_there_are_places() {
+        let lingering = Arc::new(Semaphore::new(1));
+        let (mut first, socket) = refused(&lingering).await;
+        drop(socket);
+        let (mut second, socket) = refused(&lingering).await;
+        drop(socket);
+        assert_eq!(lingering.available_permits(), 0);
+        for client in [&mut first, &mut second] {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.expect("an answer and its end");
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        }
+        let told = async {
+            while second.write_all(b"more").await.is_ok() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(LINGER / 2, told).await.expect("nobody reads what the second sends, so it is told");
+        drop(first);
+        let _place = lingering.acquire().await.expect("the place is free once the client is gone");
     }
 }

@@ -1,6 +1,8 @@
 //! TCP connections -> router.
 
 mod activity;
+mod admission;
+mod answer;
 mod body;
 mod connection;
 mod health;
@@ -10,16 +12,16 @@ mod refusal;
 
 use std::{
     collections::HashMap,
-    future::{Future, poll_fn},
+    future::Future,
     io::Result,
+    iter,
     net::SocketAddr,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::Router;
@@ -28,20 +30,28 @@ use metrics::{Counter, Gauge};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    task::{Id, JoinSet, unconstrained},
+    task::{Id, JoinSet},
     time::{sleep, timeout},
 };
 
 pub(super) use self::health::healthcheck;
 pub use self::options::Options;
-use self::{activity::Activity, refusal::Refusals};
+use self::{
+    activity::{Activity, Wish},
+    admission::Admission,
+    refusal::Refusals,
+};
 use super::App;
 use crate::telemetry::metrics as telemetry;
 
-/// Files that are open besides the connections of clients: to the store, logs, libraries.
-const OTHER_FILES: usize = 256;
+/// Files that are open besides the connections of clients: to the store, logs, libraries; and sockets that linger.
+const OTHER_FILES: usize = 256 + LINGERING as usize;
+/// How many sockets may wait for clients to read what they were told at the end.
+const LINGERING: u32 = 128;
 /// How long to wait when the system has no more files or memory for a connection.
 const BREATH: Duration = Duration::from_millis(50);
+/// How often the log says that connections are turned away.
+const REMINDER: Duration = Duration::from_secs(1);
 
 /// A server, its limits, and whether it is about to stop.
 #[derive(Clone, Debug)]
@@ -58,7 +68,9 @@ struct Shared {
     protocol: auto::Builder<TokioExecutor>,
     refusals: Refusals,
     draining: Arc<AtomicBool>,
-    in_flight: Semaphore,
+    admission: Admission,
+    /// Places for sockets that outlive their connection.
+    lingering: Arc<Semaphore>,
     handling: Gauge,
     shed: Counter,
 }
@@ -84,7 +96,8 @@ impl Server {
             protocol: connection::protocol(),
             refusals: self.refusals.clone(),
             draining: Arc::clone(&self.draining),
-            in_flight: Semaphore::new(self.options.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            admission: Admission::new(&self.options),
+            lingering: Arc::new(Semaphore::new(LINGERING as usize)),
             handling: telemetry::in_flight(),
             shed: telemetry::shed(),
         });
@@ -95,8 +108,7 @@ impl Server {
         let delay = self.options.drain_delay;
         tracing::info!(connections = connections.tasks.len(), ?delay, "draining");
         connections.accept_until(&listener, sleep(delay)).await;
-        connections.accept_waiting(&listener).await;
-        drop(listener);
+        connections.accept_last(listener);
         connections.finish().await;
     }
 }
@@ -109,6 +121,9 @@ struct Connections {
     /// How many there may be.
     limit: usize,
     count: Gauge,
+    turned_away: Counter,
+    /// When the log last said that some were.
+    told: Option<Instant>,
 }
 
 /// One of them.
@@ -125,8 +140,8 @@ impl Connections {
         if limit < wanted {
             tracing::warn!(wanted, limit, "fewer connections than MAX_CONNECTIONS: the limit of open files is too low");
         }
-        let count = telemetry::connections();
-        Self { shared, tasks: JoinSet::new(), open: HashMap::new(), limit, count }
+        let (count, turned_away) = (telemetry::connections(), telemetry::refused());
+        Self { shared, tasks: JoinSet::new(), open: HashMap::new(), limit, count, turned_away, told: None }
     }
 
     /// Accepts connections until `end` resolves.
@@ -142,16 +157,17 @@ impl Connections {
         }
     }
 
-    /// Accepts what the system has accepted already: a listener that is dropped would reset it.
-    async fn accept_waiting(&mut self, listener: &TcpListener) {
-        // Without the budget of a task, at whose end there would seem to be none.
-        while let Some(accepted) = unconstrained(poll_fn(|cx| match listener.poll_accept(cx) {
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending => Poll::Ready(None),
-        }))
-        .await
-        {
-            self.accept(accepted).await;
+    /// Accepts what the system has accepted already, and nothing after that: a listener that is dropped resets what waits.
+    fn accept_last(&mut self, listener: TcpListener) {
+        // Ready to be dropped at once, so that nothing comes between.
+        let Ok(listener) = listener.into_std() else { return };
+        let waiting: Vec<_> = iter::from_fn(|| listener.accept().ok()).take(self.limit).collect();
+        drop(listener);
+        for (stream, peer) in waiting {
+            match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                Ok(stream) => self.start(stream, peer),
+                Err(error) => tracing::warn!(%error, "a connection could not be accepted"),
+            }
         }
     }
 
@@ -170,7 +186,7 @@ impl Connections {
         let crowded = self.tasks.len() >= self.limit && !self.make_room();
         // Also when room is being made: those that leave may take their time.
         if self.tasks.len() >= self.limit + surplus(self.limit) {
-            return;
+            return self.turn_away();
         }
         // Small answers must not wait for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
@@ -184,22 +200,32 @@ impl Connections {
         self.count.increment(1.0);
     }
 
-    /// Asks those connections to close that have been idle for longest, unless enough of them are closing already; one in
-    /// 64, so that a flood of new ones does not look through all of them each time. Says whether there will be room.
+    /// There is not even room to say that there is none.
+    fn turn_away(&mut self) {
+        self.turned_away.increment(1);
+        if self.told.is_none_or(|told| told.elapsed() >= REMINDER) {
+            self.told = Some(Instant::now());
+            tracing::warn!(connections = self.tasks.len(), "new connections are closed without an answer");
+        }
+    }
+
+    /// Asks those connections to close that have been idle, or in the middle of a head, for longest, unless enough of them
+    /// are closing already; one in 64, so that a flood of new ones does not look through all of them each time. Says
+    /// whether there will be room.
     fn make_room(&mut self) -> bool {
         let needed = (self.tasks.len() + 1).saturating_sub(self.limit).max(1);
         let closing = self.open.values().filter(|open| open.leaves && !open.activity.handles()).count();
         if closing >= needed {
             return true;
         }
-        let idle = self.open.values_mut().filter(|open| !open.leaves);
-        let mut idle: Vec<_> = idle.filter_map(|open| Some((open.activity.idle_since()?, open))).collect();
-        let Some(last) = idle.len().checked_sub(1) else { return false };
+        let others = self.open.values_mut().filter(|open| !open.leaves);
+        let mut waiting: Vec<_> = others.filter_map(|open| Some((open.activity.waits_since()?, open))).collect();
+        let Some(last) = waiting.len().checked_sub(1) else { return false };
         let oldest = last / 64;
-        idle.select_nth_unstable_by_key(oldest, |(since, _)| *since);
-        for (_, open) in &mut idle[..=oldest] {
+        waiting.select_nth_unstable_by_key(oldest, |(since, _)| *since);
+        for (_, open) in &mut waiting[..=oldest] {
             open.leaves = true;
-            open.activity.close.notify_one();
+            open.activity.ask(Wish::MakeRoom);
         }
         true
     }
@@ -210,13 +236,16 @@ impl Connections {
         self.count.decrement(1.0);
     }
 
-    /// Lets what is in flight finish.
+    /// Lets what is in flight finish, and what was refused last arrive.
     async fn finish(mut self) {
         for open in self.open.values() {
-            open.activity.close.notify_one();
+            open.activity.ask(Wish::Finish);
         }
         let limit = self.shared.options.drain_timeout;
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let all = async {
+            while self.tasks.join_next().await.is_some() {}
+            self.shared.lingering.acquire_many(LINGERING).await.is_ok()
+        };
         if timeout(limit, all).await.is_err() {
             tracing::warn!(
                 connections = self.tasks.len(),

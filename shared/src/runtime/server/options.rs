@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
 
 use crate::config::{ConfigError, Env};
 
-/// Requests that each worker has at a time. More only wait for the processor or the store, and each other.
+/// Requests that each worker has at a time while the store is slow: their memory is what bounds them.
 const IN_FLIGHT_PER_WORKER: usize = 128;
 
 /// Limits of a server. The defaults are those of a task on ECS behind a load balancer.
@@ -16,6 +16,9 @@ pub struct Options {
     pub max_connections: usize,
     /// `MAX_IN_FLIGHT` (128 for each worker): requests at a time; one more is answered with 503.
     pub max_in_flight: usize,
+    /// `MAX_WAIT_MS` (5): how long a request may wait for its turn on a processor, when there are more than a few; one
+    /// that has to wait longer is answered with 503.
+    pub max_wait: Duration,
     /// `HEADER_TIMEOUT_MS` (10000): from the first byte of a request to the end of its headers.
     pub header_timeout: Duration,
     /// `BODY_TIMEOUT_MS` (5000): the longest pause between two pieces of a request's body.
@@ -38,6 +41,7 @@ impl Default for Options {
             workers,
             max_connections: 10_000,
             max_in_flight: workers * IN_FLIGHT_PER_WORKER,
+            max_wait: Duration::from_millis(5),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(20),
@@ -64,6 +68,7 @@ impl Options {
             workers,
             max_connections: count("MAX_CONNECTIONS", default.max_connections)?,
             max_in_flight: count("MAX_IN_FLIGHT", workers.saturating_mul(IN_FLIGHT_PER_WORKER))?,
+            max_wait: env.millis("MAX_WAIT_MS", 5)?,
             header_timeout: env.millis("HEADER_TIMEOUT_MS", 10_000)?,
             body_timeout: env.millis("BODY_TIMEOUT_MS", 5_000)?,
             write_timeout: env.millis("WRITE_TIMEOUT_MS", 20_000)?,

@@ -11,7 +11,7 @@ use tests::{
 use super::{code_of, functions, read};
 
 /// What only a server records. Its metrics are fetched from it, and do not come to `CloudWatch`.
-const OF_THE_CONTAINER: [&str; 3] = ["RequestsShed", "RequestsInFlight", "Connections"];
+const OF_THE_CONTAINER: [&str; 4] = ["RequestsShed", "RequestsInFlight", "Connections", "ConnectionsRefused"];
 
 /// The names of the metrics that the code records.
 pub(super) fn recorded() -> BTreeSet<String> {
