@@ -59,7 +59,9 @@ pub fn parse(key: String, query: String, accept: Option<String>, secrets: Vec<St
         Err(Refusal::Invalid { field, reason }) => {
             Asked { field: Some(field.to_owned()), reason: Some(reason.to_owned()), ..Asked::default() }
         }
-        Err(Refusal::Forbidden(reason)) => Asked { reason: Some(reason.to_owned()), ..Asked::default() },
+        Err(refusal @ (Refusal::Forbidden(_) | Refusal::WrongSignature)) => {
+            Asked { reason: Some(refusal.to_string()), ..Asked::default() }
+        }
     }
 }
 
