@@ -18,7 +18,7 @@ pub(crate) fn animate(
 ) -> Result<Vec<u8>, Error> {
     let (width, height) = plan.canvas;
     let conversion = Conversion::by(animation.profile.as_deref());
-    let settings = encode::settings(transform.quality);
+    let settings = encode::settings(transform.quality, plan.canvas);
     let mut output = thumbnails_webp::Animation::new(width, height, animation.loops, settings)?;
     for frame in animation.frames {
         cancel.check()?;

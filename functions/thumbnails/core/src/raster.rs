@@ -66,11 +66,11 @@ impl Raster {
             let columns = Axis::new(self.width, area.left, area.width, width);
             let rows = Axis::new(self.height, area.top, area.height, height);
             match self.layout {
-                Layout::Gray => resize::<1, 32>(&self.pixels, self.width, &columns, &rows),
-                Layout::Rgb => resize::<3, 24>(&self.pixels, self.width, &columns, &rows),
-                Layout::Cmyk => resize::<4, 32>(&self.pixels, self.width, &columns, &rows),
+                Layout::Gray => resize::<1>(&self.pixels, self.width, &columns, &rows),
+                Layout::Rgb => resize::<3>(&self.pixels, self.width, &columns, &rows),
+                Layout::Cmyk => resize::<4>(&self.pixels, self.width, &columns, &rows),
                 Layout::Rgba => {
-                    let mut pixels = resize::<4, 32>(&weighed(&self.pixels), self.width, &columns, &rows);
+                    let mut pixels = resize::<4>(&weighed(&self.pixels), self.width, &columns, &rows);
                     unweigh(&mut pixels);
                     pixels
                 }
