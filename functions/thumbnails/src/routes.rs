@@ -145,7 +145,9 @@ fn refused(refusal: &Refusal) -> ApiError {
 
 fn unavailable(asked: &Request, error: bucket::Error) -> ApiError {
     match error {
-        bucket::Error::Missing => ApiError::not_found(format!("There is no picture {}.", asked.key)),
+        bucket::Error::Missing | bucket::Error::Denied => {
+            ApiError::not_found(format!("There is no picture {}.", asked.key)).with_source(error)
+        }
         bucket::Error::TooLarge => too_large("the file has more than 20 MB"),
         bucket::Error::Timeout => ApiError::timeout().with_source(error),
         other => ApiError::backend(other),
