@@ -14,6 +14,8 @@ pub const SCANS: u32 = 200;
 pub const PROFILE_BYTES: usize = 1024 * 1024;
 /// Frames of an animation.
 pub const FRAMES: u32 = 100;
+/// A thumbnail, in bytes: a Lambda function answers with at most 6 MB, in which it has a third more.
+pub const OUTPUT_BYTES: usize = 4_500_000;
 
 /// What a decoder may hold at a time, in bytes: four for each of [`PIXELS`], and some for itself. Few formats need more for
 /// a picture that is within the other limits.

@@ -9,6 +9,7 @@ use crate::{
     decode::{Decoder, Picture, Pixels},
     encode,
     geometry::Plan,
+    limits,
     raster::{Layout, Raster},
 };
 
@@ -51,6 +52,9 @@ fn make(bytes: &[u8], transform: &Transform, cancel: &Cancel) -> Result<Thumbnai
     } else {
         encode_still(decoder.picture(&plan)?, transform, &plan, cancel)?
     };
+    if bytes.len() > limits::OUTPUT_BYTES {
+        return Err(Error::TooLarge("the thumbnail has more than 4.5 MB"));
+    }
     let (width, height) = plan.canvas;
     Ok(Thumbnail { bytes, format: transform.format, width, height })
 }

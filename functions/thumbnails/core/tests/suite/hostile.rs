@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ::gif::DisposalMethod;
 use jpeg_encoder::{ColorType, SamplingFactor};
 use png::BitDepth;
-use thumbnails_core::{Cancel, Error, Fit, Format, limits, render};
+use thumbnails_core::{Cancel, Error, Fit, Format, Transform, limits, render};
 
 use crate::files::{
     self, Solid, boxed, canvas, chunk, gif, jpeg, png, quarters, quarters_jpeg, riff, vp8, waves, webp,
@@ -149,6 +149,63 @@ fn what_a_decoder_would_hold_is_bounded() {
     assert!(matches!(outcome(&webp_lossless_header(5000, 5000)), Err(Error::Malformed(_))));
 }
 
+#[test]
+fn tables_are_counted_before_they_are_made() {
+    // 16 x 16 pixels. Where there is one group of codes for each block, the largest number of a block tells how many.
+    let stream = |red: u64, green: u64| {
+        let single = |symbol| [(0b101, 3), (symbol, 8)];
+        let head = [(0x2F, 8), (15, 14), (15, 14), (0, 4), (0, 2), (1, 1), (0, 3), (0, 1)];
+        let codes = [green, red, 0, 0, 0].map(single).concat();
+        bits(&[&head[..], &codes].concat())
+    };
+    let file = |stream: &[u8]| riff(&[chunk(*b"VP8L", stream)]);
+    let too_much = Err(Error::TooLarge("it takes too much memory"));
+    assert_eq!(outcome(&file(&stream(255, 255))), too_much, "65536 groups");
+    assert!(matches!(outcome(&file(&stream(0, 200))), Err(Error::Malformed(_))), "201 groups, and then nothing");
+    // Transparency is such a stream without a header.
+    let alpha = bits(&[&[(1, 8), (0, 2), (1, 1), (0, 3), (0, 1)][..], &[[(0b101, 3), (255, 8)]; 5].concat()].concat());
+    let alpha = chunk(*b"ALPH", &alpha);
+    let still = riff(&[canvas(0x10, (16, 16)), alpha.clone(), vp8(16, 16)]);
+    assert_eq!(outcome(&still), too_much, "transparency");
+    let frame = files::frame((16, 16), &[alpha, vp8(16, 16)]);
+    let animated = riff(&[canvas(0x12, (16, 16)), files::animated(), frame.clone(), frame]);
+    assert_eq!(outcome(&animated), too_much, "transparency of a frame");
+}
+
+/// Numbers of so many bits each, the lowest bit first.
+fn bits(numbers: &[(u64, usize)]) -> Vec<u8> {
+    let bits: Vec<bool> = numbers.iter().flat_map(|(n, count)| (0..*count).map(move |at| n >> at & 1 == 1)).collect();
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+    bits.chunks(8).map(byte).collect()
+}
+
+#[test]
+fn a_thumbnail_is_no_larger_than_a_function_may_answer() {
+    let mut noise = noise();
+    let mut bytes = Vec::new();
+    let palette: Vec<u8> = (0..256 * 3).map(|_| noise()).collect();
+    let mut encoder = ::gif::Encoder::new(&mut bytes, 600, 600, &palette).expect("a header");
+    for _ in 0..16 {
+        let pixels: Vec<u8> = (0..600 * 600).map(|_| noise()).collect();
+        encoder.write_frame(&::gif::Frame::from_indexed_pixels(600, 600, pixels, None)).expect("encodes");
+    }
+    drop(encoder);
+    let transform = Transform { quality: 100, ..boxed(600, 600, Fit::Cover, Format::WebP) };
+    let refused = render(&bytes, &transform, &Cancel::never());
+    assert_eq!(refused, Err(Error::TooLarge("the thumbnail has more than 4.5 MB")));
+}
+
+/// Bytes without an order, the same in each run.
+fn noise() -> impl FnMut() -> u8 {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    }
+}
+
 /// A lossless WebP with sizes, and nothing after them.
 fn webp_lossless_header(width: u32, height: u32) -> Vec<u8> {
     let sides = (width - 1) | (height - 1) << 14;
@@ -191,10 +248,9 @@ fn a_progressive_jpeg_has_at_most_200_scans() {
     let last_scan = bytes[starts[starts.len() - 1]..bytes.len() - 2].to_vec();
     let body = &bytes[..bytes.len() - 2];
     let with = |more: usize| [body, &last_scan.repeat(more), &[0xFF, 0xD9]].concat();
-    assert!(!matches!(outcome(&with(100)), Err(Error::TooLarge(_))));
-    let transform = boxed(64, 64, Fit::Cover, Format::WebP);
-    let refused = render(&with(5000), &transform, &Cancel::never());
-    assert_eq!(refused, Err(Error::TooLarge("it has more than 200 scans")));
+    assert!(!matches!(outcome(&with(200 - starts.len())), Err(Error::TooLarge(_))), "200 scans");
+    let refused = outcome(&with(201 - starts.len()));
+    assert_eq!(refused, Err(Error::TooLarge("it has more than 200 scans")), "201 scans");
 }
 
 #[test]

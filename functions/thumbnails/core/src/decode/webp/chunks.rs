@@ -1,7 +1,11 @@
 //! What the chunks of a WebP say of themselves, before its decoder believes them. It makes room for whatever the header of
 //! a VP8 stream states, and compares that with the canvas afterwards, or not at all where transparency is beside it.
 
+use super::lossless::groups;
 use crate::Error;
+
+/// The tables of a group of Huffman codes, in bytes: 4 kB for each of its five codes, and two nodes for each of 3136 symbols.
+const GROUP: u64 = 5 * 4096 + 2 * 16 * (280 + 2048 + 3 * 256 + 40);
 
 /// Bytes in front of the chunks of a frame: its place, size and time.
 const FRAME: usize = 16;
@@ -21,9 +25,9 @@ pub(super) fn memory(file: &[u8], canvas: (u32, u32), alpha: bool) -> Result<u64
                 same(vp8_size(chunk.data)?, canvas)?;
                 lossy = planes(pixels);
             }
-            b"ALPH" => transparency = lossless(pixels),
+            b"ALPH" => transparency = alpha_stream(chunk.data, canvas)?,
             // Its pixels have alpha always, and are those that are shown where that counts.
-            b"VP8L" => others = others.max(lossless(pixels) - if alpha { shown } else { 0 }),
+            b"VP8L" => others = others.max(lossless(chunk.data, pixels)? - if alpha { shown } else { 0 }),
             // The canvas stays from one frame to the next.
             b"ANMF" => others = others.max(pixels * 4 + frame(&chunk)?),
             _ => {}
@@ -49,9 +53,10 @@ fn frame(chunk: &Chunk<'_>) -> Result<u64, Error> {
             let opaque = chunks.next().filter(|chunk| &chunk.name == b"VP8 ");
             let opaque = opaque.ok_or_else(|| Error::malformed("a frame has transparency alone"))?;
             same(vp8_size(opaque.data)?, (width, height))?;
-            Ok((pixels + planes(pixels) + pixels * 4).max(lossless(pixels)))
+            Ok((pixels + planes(pixels) + pixels * 4).max(alpha_stream(first.data, (width, height))?))
         }
-        _ => Ok(lossless(pixels)),
+        b"VP8L" => lossless(first.data, pixels),
+        _ => Err(Error::malformed("a frame has no picture")),
     }
 }
 
@@ -60,9 +65,18 @@ fn planes(pixels: u64) -> u64 {
     pixels / 2 * 3
 }
 
-/// Four bytes a pixel, and what the stream says of its blocks, at the smallest that they can be.
-fn lossless(pixels: u64) -> u64 {
-    pixels * 5
+/// A lossless stream: four bytes a pixel, what it says of its blocks, at the smallest that they can be, and its codes.
+fn lossless(stream: &[u8], pixels: u64) -> Result<u64, Error> {
+    Ok(pixels * 5 + groups(stream, None)? * GROUP)
+}
+
+/// Transparency: a byte a pixel, or a lossless stream without a header.
+fn alpha_stream(data: &[u8], (width, height): (u32, u32)) -> Result<u64, Error> {
+    let pixels = u64::from(width) * u64::from(height);
+    match data {
+        [info, stream @ ..] if info & 3 == 1 => Ok(pixels * 5 + groups(stream, Some((width, height)))? * GROUP),
+        _ => Ok(pixels),
+    }
 }
 
 fn same(stream: (u32, u32), expected: (u32, u32)) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! WebP, by a decoder in safe Rust.
 
 mod chunks;
+mod lossless;
 
 use image_webp::{LoopCount, WebPDecoder};
 
