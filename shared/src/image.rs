@@ -115,20 +115,18 @@ impl Addresses {
         ImageView { url: self.original(key), srcset, placeholder: placeholder.map(str::to_owned) }
     }
 
-    /// Changes on every day on which some address may: a part of the tag of an answer with many images.
+    /// Changes on every day on which some address may, and with the secret: a part of the tag of an answer with many
+    /// images.
     pub fn today(&self) -> String {
-        format!("{}/{}", self.base, self.mark(1))
+        let mark = self.signer.as_ref().map(|signer| signer.sign(&signer.day.to_string())).unwrap_or_default();
+        format!("{}/{mark}", self.base)
     }
 
-    /// Changes before any of these addresses ends: whoever keeps them needs all of them anew then.
+    /// Changes before any of these addresses ends: whoever keeps them needs all of them anew then. It does not change
+    /// with the secret, since addresses of the previous value go on being good, and instances that have seen a rotation
+    /// must agree with those that have not.
     pub fn edition(&self) -> String {
-        self.mark(MONTH)
-    }
-
-    /// Another text for each secret, and after so many days; nothing where nothing is signed.
-    fn mark(&self, days: u64) -> String {
-        let mark = |signer: &Signer| signer.sign(&format!("{days} {}", signer.day / days));
-        self.signer.as_ref().map(mark).unwrap_or_default()
+        self.signer.as_ref().map(|signer| format!("month {}", signer.day / MONTH)).unwrap_or_default()
     }
 
     /// `canonical` is how the images route writes what is `asked` for, without the format, which is not signed.
@@ -233,13 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn marks_change_with_the_time_and_with_the_secret() {
+    fn tags_change_every_day_and_with_the_secret_and_editions_every_month() {
         let first = 20_010; // a multiple of a month
         let at = |day| on(day, "secret");
         assert_eq!(at(first).edition(), at(first + MONTH - 1).edition());
         assert_ne!(at(first).edition(), at(first + MONTH).edition());
-        assert_ne!(at(first).edition(), on(first, "another").edition());
+        assert_eq!(at(first).edition(), on(first, "another").edition());
+        assert_ne!(at(first).edition(), Addresses::unsigned("/images").edition());
         assert_ne!(at(first).today(), at(first + 1).today());
-        assert_ne!(at(first).today(), at(first).edition());
+        assert_ne!(at(first).today(), on(first, "another").today());
     }
 }

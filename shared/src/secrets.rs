@@ -225,6 +225,12 @@ impl Rotating {
     pub async fn values(&self) -> Result<Arc<Vec<String>>, ApiError> {
         self.0.values().await
     }
+
+    /// Newer values than those `seen`, for what they do not verify. `None` where there are none, or where the last such
+    /// look was less than 30 seconds ago: a flood of forgeries is not a flood of fetches.
+    pub async fn newer_than(&self, seen: &Arc<Vec<String>>) -> Option<Arc<Vec<String>>> {
+        self.0.newer_than(seen).await
+    }
 }
 
 /// A previous value from a time of laxer rules must not open anything.

@@ -39,9 +39,17 @@ function get(url, headers, signal, key) {
                 reject(failure);
                 response.destroy();
             };
-            // S3 says 403 for an object that is not there to those who may not list the bucket.
-            if (response.statusCode === 404 || response.statusCode === 403) {
-                return refuse(new Failure('NOT_FOUND', `There is no picture ${key}.`));
+            const missing = (cause) => new Failure('NOT_FOUND', `There is no picture ${key}.`, cause);
+            if (response.statusCode === 404) {
+                return refuse(missing());
+            }
+            if (response.statusCode === 403) {
+                // S3 denies an object that is not there to those who may not list the bucket. Credentials that have
+                // expired, a wrong region or a wrong clock are no reason to say that there is no picture.
+                return errorCode(response).then((code) => {
+                    const cause = `the bucket answered 403 ${code}`;
+                    refuse(code === 'AccessDenied' ? missing(cause) : new Failure('BACKEND_ERROR', undefined, cause));
+                }, reject);
             }
             if (response.statusCode !== 200) {
                 return refuse(new Failure('BACKEND_ERROR', undefined, `the bucket answered ${response.statusCode}`));
@@ -63,8 +71,25 @@ function get(url, headers, signal, key) {
             response.on('error', reject);
             response.on('aborted', () => reject(new Error('the answer broke off')));
         });
-        request.on('error', reject);
+        request.on('error', (error) => {
+            // S3 closes connections that were kept, as while this process was frozen, and only the next request on one
+            // notices. Nothing was answered, so once more, on another connection.
+            const stale = request.reusedSocket && error.code === 'ECONNRESET';
+            stale ? get(url, headers, signal, key).then(resolve, reject) : reject(error);
+        });
     });
+}
+
+// The code of an error of S3, which is a small XML document.
+async function errorCode(response) {
+    let text = '';
+    for await (const chunk of response.setEncoding('utf8')) {
+        text += chunk;
+        if (text.length > 4096) {
+            break;
+        }
+    }
+    return /<Code>(\w+)<\/Code>/.exec(text)?.[1];
 }
 
 // Signature version 4 of a GET without query and body.

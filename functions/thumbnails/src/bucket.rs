@@ -31,15 +31,20 @@ use tokio::sync::Mutex;
 /// How long a connection may take, and a whole fetch.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is read of an error, in bytes.
+const MAX_ERROR: usize = 4096;
 /// How long before their end credentials are no longer used.
 const EARLY: Duration = Duration::from_mins(5);
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The bucket has no such object, or does not say so to who may not list it.
+    /// The bucket has no such object.
     #[error("no such object")]
     Missing,
+    /// The bucket has no such object and does not say so to those who may not list it, or the object may not be read.
+    #[error("the bucket denies access to the object")]
+    Denied,
     /// More bytes than [`limits::INPUT_BYTES`].
     #[error("the object is too large")]
     TooLarge,
@@ -49,6 +54,9 @@ pub(crate) enum Error {
     /// No connection, or one that broke.
     #[error(transparent)]
     Http(reqwest::Error),
+    /// A request that the bucket does not accept, with the code of its error.
+    #[error("the bucket answered 403 {0}")]
+    Forbidden(String),
     /// An answer that is none of the above.
     #[error("the bucket answered {0}")]
     Status(StatusCode),
@@ -113,8 +121,8 @@ impl Bucket {
         let mut response = request.send().await?;
         match response.status() {
             StatusCode::OK => {}
-            // S3 says 403 for an object that is not there to those who may not list the bucket.
-            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => return Err(Error::Missing),
+            StatusCode::NOT_FOUND => return Err(Error::Missing),
+            StatusCode::FORBIDDEN => return Err(forbidden(&mut response).await?),
             other => return Err(Error::Status(other)),
         }
         body(&mut response).await
@@ -145,14 +153,37 @@ impl Bucket {
     /// The credentials, asked for again only near their end: a container gets them over the network.
     async fn credentials(&self) -> Result<Credentials, Error> {
         let mut known = self.0.credentials.lock().await;
-        let soon = SystemTime::now() + EARLY;
-        if let Some(credentials) = known.as_ref().filter(|known| known.expiry().is_none_or(|end| end > soon)) {
-            return Ok(credentials.clone());
+        let now = SystemTime::now();
+        let good_at = |known: &Option<Credentials>, time| {
+            known.clone().filter(|known| known.expiry().is_none_or(|end| end > time))
+        };
+        if let Some(credentials) = good_at(&known, now + EARLY) {
+            return Ok(credentials);
         }
-        let fresh = self.0.provider.provide_credentials().await?;
-        *known = Some(fresh.clone());
-        Ok(fresh)
+        match self.0.provider.provide_credentials().await {
+            Ok(fresh) => Ok(known.insert(fresh).clone()),
+            // Until their end the old ones will do.
+            Err(error) => good_at(&known, now).ok_or(Error::Credentials(error)),
+        }
     }
+}
+
+/// What a 403 of S3 is about. Credentials that have expired, a wrong region or a wrong clock are no reason to say that
+/// there is no picture. The code is at the beginning of a small XML document.
+async fn forbidden(response: &mut Response) -> Result<Error, Error> {
+    let mut text = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        text.extend_from_slice(&chunk);
+        if text.len() > MAX_ERROR {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&text);
+    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    Ok(match code {
+        Some("AccessDenied") => Error::Denied,
+        other => Error::Forbidden(other.unwrap_or("without a code").to_owned()),
+    })
 }
 
 async fn body(response: &mut Response) -> Result<Bytes, Error> {
@@ -168,4 +199,43 @@ async fn body(response: &mut Response) -> Result<Bytes, Error> {
         body.extend_from_slice(&chunk);
     }
     Ok(body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use aws_credential_types::provider::future;
+
+    use super::*;
+
+    /// Gives credentials of so many seconds, once.
+    #[derive(Debug)]
+    struct Once(u64, AtomicBool);
+
+    impl ProvideCredentials for Once {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let end = SystemTime::now() + Duration::from_secs(self.0);
+            let first = !self.1.swap(true, Ordering::Relaxed);
+            future::ProvideCredentials::ready(if first {
+                Ok(Credentials::new("id", "secret", None, Some(end), "tests"))
+            } else {
+                Err(CredentialsError::not_loaded("the endpoint is down"))
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_serve_to_their_end_while_there_are_no_new_ones() {
+        for (seconds, good) in [(60, true), (0, false)] {
+            let settings = [("IMAGES_BUCKET", "pictures"), ("AWS_REGION", "eu-central-1")];
+            let provider = SharedCredentialsProvider::new(Once(seconds, AtomicBool::new(false)));
+            let bucket = Bucket::from_env(&settings.into_iter().collect(), provider).expect("good settings");
+            assert!(bucket.credentials().await.is_ok(), "the first ones");
+            assert_eq!(bucket.credentials().await.is_ok(), good, "{seconds} seconds");
+        }
+    }
 }

@@ -51,11 +51,25 @@ impl State {
         })
     }
 
-    /// The keys that verify, current first.
-    async fn signing(&self) -> Result<Vec<SigningKey>, ApiError> {
-        let Some(secret) = &self.secret else { return Ok(Vec::new()) };
-        Ok(secret.values().await?.iter().filter_map(|value| SigningKey::new(value.as_bytes())).collect())
+    /// Runs `parse` with the keys that verify. A signature of a key that is not known yet refreshes the secret: whoever
+    /// signed the address may have seen a rotation first.
+    async fn signed<R>(&self, parse: impl Fn(Rules<'_>) -> Result<R, Refusal>) -> Result<R, ApiError> {
+        let Some(secret) = &self.secret else { return parse(Rules::default()).map_err(|refusal| refused(&refusal)) };
+        let values = secret.values().await?;
+        let mut parsed = parse(Rules { signing: &keys(&values)? });
+        if matches!(parsed, Err(Refusal::WrongSignature))
+            && let Some(newer) = secret.newer_than(&values).await
+        {
+            parsed = parse(Rules { signing: &keys(&newer)? });
+        }
+        parsed.map_err(|refusal| refused(&refusal))
     }
+}
+
+/// At least one key: without any, no address would have to be signed.
+fn keys(values: &[String]) -> Result<Vec<SigningKey>, ApiError> {
+    let keys: Vec<_> = values.iter().filter_map(|value| SigningKey::new(value.as_bytes())).collect();
+    if keys.is_empty() { Err(ApiError::unavailable("the images' secret is too short")) } else { Ok(keys) }
 }
 
 /// `GET /images/{key}`.
@@ -69,9 +83,8 @@ async fn show(AxumState(state): AxumState<State>, request: HttpRequest) -> Resul
     // The path as it came: what is encoded in it is refused, not decoded.
     let key = request.uri().path().strip_prefix("/images/").unwrap_or_default();
     let query = request.uri().query().unwrap_or_default();
-    let signing = state.signing().await?;
-    let asked = Request::parse(key, query, accept(request.headers()).as_deref(), Rules { signing: &signing }, now);
-    let asked = asked.map_err(|refusal| refused(&refusal))?;
+    let accept = accept(request.headers());
+    let asked = state.signed(|rules| Request::parse(key, query, accept.as_deref(), rules, now)).await?;
     let made = tokio::time::timeout(WHOLE, make(&state, &asked, &cancel)).await;
     answer(&asked, made.map_err(|_| ApiError::timeout())??, now)
 }
@@ -124,13 +137,17 @@ fn answer(asked: &Request, thumbnail: Thumbnail, now: u64) -> Result<Response, A
 fn refused(refusal: &Refusal) -> ApiError {
     match refusal {
         Refusal::Invalid { field, reason } => ApiError::validation(*field, reason),
-        Refusal::Forbidden(reason) => ApiError::forbidden(format!("The address was refused: {reason}.")),
+        Refusal::Forbidden(_) | Refusal::WrongSignature => {
+            ApiError::forbidden(format!("The address was refused: {refusal}."))
+        }
     }
 }
 
 fn unavailable(asked: &Request, error: bucket::Error) -> ApiError {
     match error {
-        bucket::Error::Missing => ApiError::not_found(format!("There is no picture {}.", asked.key)),
+        bucket::Error::Missing | bucket::Error::Denied => {
+            ApiError::not_found(format!("There is no picture {}.", asked.key)).with_source(error)
+        }
         bucket::Error::TooLarge => too_large("the file has more than 20 MB"),
         bucket::Error::Timeout => ApiError::timeout().with_source(error),
         other => ApiError::backend(other),

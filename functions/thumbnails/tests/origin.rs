@@ -52,6 +52,12 @@ async fn bucket() -> (SocketAddr, Seen) {
     (address, seen)
 }
 
+/// S3's answer to those whom it does not let in.
+fn denied(code: &str) -> Response {
+    let body = format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>No</Message></Error>");
+    (StatusCode::FORBIDDEN, body).into_response()
+}
+
 async fn object(Path(key): Path<String>, headers: HeaderMap) -> Response {
     let signed = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     assert!(signed("authorization").contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date"), "{headers:?}");
@@ -73,7 +79,9 @@ async fn object(Path(key): Path<String>, headers: HeaderMap) -> Response {
             photo().into_response()
         }
         "down.jpg" => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        "forbidden.jpg" => StatusCode::FORBIDDEN.into_response(),
+        "forbidden.jpg" => denied("AccessDenied"),
+        "expired.jpg" => denied("ExpiredToken"),
+        "nameless.jpg" => StatusCode::FORBIDDEN.into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -115,6 +123,8 @@ async fn whatever_the_bucket_does_the_answer_is_in_the_model() {
     let rows = [
         ("nothing.jpg", 404, "NOT_FOUND"),
         ("forbidden.jpg", 404, "NOT_FOUND"),
+        ("expired.jpg", 502, "BACKEND_ERROR"),
+        ("nameless.jpg", 502, "BACKEND_ERROR"),
         ("page.jpg", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ("vector.jpg", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ("cut.jpg", 415, "UNSUPPORTED_MEDIA_TYPE"),

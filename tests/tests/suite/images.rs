@@ -114,3 +114,19 @@ async fn a_copy_is_made_anew_where_its_addresses_change() {
     let anew = signing.get(&target, None).await.body;
     assert_eq!((&anew["code"], &anew["details"]["reason"]), (&"SYNC_TOKEN_EXPIRED".into(), &"scopeChanged".into()));
 }
+
+/// During a rotation some instances know the new secret and others do not: a token of one is good for the other, in
+/// both directions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_outlives_a_rotation_of_the_secret() {
+    let database = demo_database().await;
+    let old = signing(&database.endpoint(), "http://127.0.0.1:1").await;
+    let settings = [("IMAGES_SECRET", "another-secret-of-the-tests-for-signed-addresses")];
+    let new = Server::with(&database.endpoint(), settings, Router::new()).await;
+    let mut token = String::new();
+    for server in [&old, &new, &old] {
+        let page = server.get(&format!("/api/v2/products/delta?limit=2&since={token}"), None).await;
+        assert_eq!((page.status, page.body["items"].as_array().map(Vec::len)), (200, Some(2)), "{page:?}");
+        token = page.body["syncToken"].as_str().unwrap().to_owned();
+    }
+}

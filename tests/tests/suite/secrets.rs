@@ -1,4 +1,4 @@
-//! The JWT secret in Secrets Manager: both values of a rotation, and what happens when it cannot be reached.
+//! Secrets in Secrets Manager: both values of a rotation, and what happens when it cannot be reached.
 
 use std::sync::{
     Arc, Mutex,
@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use axum::{Json, Router, body::Bytes, extract::State, http::StatusCode};
-use dev::settings;
+use dev::{bucket::Bucket, settings};
 use http::HeaderMap;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use shared::{
 };
 use tokio::net::TcpListener;
 
-use tests::emulator::independent_endpoint;
+use tests::{emulator::independent_endpoint, server::Server};
 
 const OLD: &str = "the old secret, which is long enough to be one";
 const NEW: &str = "the new secret, which is long enough to be one";
@@ -57,8 +57,8 @@ async fn get_secret_value(State(manager): State<Manager>, request: Bytes) -> (St
     let Some(stages) = stages else {
         return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "__type": "InternalServiceError" })));
     };
-    let stage = request["VersionStage"].as_str().unwrap();
-    match stages[stage].as_str() {
+    let stage = request["VersionStage"].as_str();
+    match stage.and_then(|stage| stages[stage].as_str()) {
         Some(value) => (StatusCode::OK, Json(json!({ "Name": request["SecretId"], "SecretString": value }))),
         None => (StatusCode::BAD_REQUEST, Json(json!({ "__type": "ResourceNotFoundException", "message": "no" }))),
     }
@@ -193,6 +193,57 @@ async fn images_are_signed_with_the_current_secret() {
     let calls = manager.calls.load(Ordering::SeqCst);
     kept.addresses().await.unwrap();
     assert_eq!(manager.calls.load(Ordering::SeqCst), calls, "not fetched for each answer");
+}
+
+/// A signer may have seen a rotation before the route of images has.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_images_route_notices_a_rotation_by_the_first_new_address() {
+    let manager = Manager::default();
+    manager.set(json!({ "AWSCURRENT": OLD }));
+    let (server, _bucket) = images_server(&manager).await;
+    assert_eq!(ask(&server, &thumbnail(OLD).await).await, 200);
+    let before = manager.calls.load(Ordering::SeqCst);
+    for target in ["/images/products/p-0001.jpg?w=64", "/images/products/p-0001.jpg?w=64&expires=9&signature=x&w=1"] {
+        assert_ne!(ask(&server, target).await, 200, "{target}");
+    }
+    assert_eq!(manager.calls.load(Ordering::SeqCst), before, "no signature, so nothing to look for");
+    manager.set(json!({ "AWSCURRENT": NEW, "AWSPREVIOUS": OLD }));
+    assert_eq!(ask(&server, &thumbnail(NEW).await).await, 200);
+    assert_eq!(ask(&server, &thumbnail(OLD).await).await, 200);
+    let calls = manager.calls.load(Ordering::SeqCst);
+    assert_eq!(calls, before + 2, "one fetch of each stage");
+    for _ in 0..20 {
+        assert_eq!(ask(&server, &thumbnail("a forged secret that is long enough to be one").await).await, 403);
+    }
+    assert_eq!(manager.calls.load(Ordering::SeqCst), calls, "forged addresses cause no fetches");
+}
+
+/// A secret that is too short verifies nothing, and does not leave the route open either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_secret_of_images_opens_nothing() {
+    let manager = Manager::default();
+    manager.set(json!({ "AWSCURRENT": "short" }));
+    let (server, _bucket) = images_server(&manager).await;
+    assert_eq!(ask(&server, "/images/products/p-0001.jpg?w=64").await, 503);
+}
+
+/// A server with photos whose addresses are signed with the manager's secret. It needs no database.
+async fn images_server(manager: &Manager) -> (Server, Bucket) {
+    let bucket = Bucket::on_any_port().await.unwrap();
+    let settings = [("AWS_ENDPOINT_URL_S3", bucket.endpoint()), ("IMAGES_SECRET_ID", "bff/images".to_owned())];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    (Server::with(&manager.serve().await, settings, Router::new()).await, bucket)
+}
+
+/// The address of a thumbnail, signed with this secret.
+async fn thumbnail(secret: &'static str) -> String {
+    let env: Env = settings::pairs().chain([("IMAGES_SECRET", secret)]).collect();
+    let client = Aws::local("http://127.0.0.1:1", Config::from_env(&env).unwrap().limits).unwrap().secrets;
+    Images::from_env(&env, &client).unwrap().addresses().await.unwrap().thumbnail("products/p-0001.jpg")
+}
+
+async fn ask(server: &Server, target: &str) -> u16 {
+    server.get(target, None).await.status
 }
 
 /// The same through a Secrets Manager that is not ours.

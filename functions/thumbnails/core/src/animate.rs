@@ -11,18 +11,17 @@ use crate::{
 
 /// An animated WebP.
 pub(crate) fn animate(
-    animation: Animation<'_>,
+    mut animation: Animation<'_>,
     transform: &Transform,
     plan: &Plan,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
     let (width, height) = plan.canvas;
     let conversion = Conversion::by(animation.profile.as_deref());
-    let settings = encode::settings(transform.quality);
+    let settings = encode::settings(transform.quality, plan.canvas);
     let mut output = thumbnails_webp::Animation::new(width, height, animation.loops, settings)?;
-    for frame in animation.frames {
+    while let Some(frame) = animation.frames.next()? {
         cancel.check()?;
-        let frame = frame?;
         let resized = frame.raster.resized(plan.area, plan.resized);
         let finished = finish(resized, &conversion, plan);
         output.add(&color::to_rgba(finished).pixels, frame.millis)?;

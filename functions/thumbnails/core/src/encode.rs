@@ -12,8 +12,18 @@ use crate::{
 /// libwebp's middle way between fast and small.
 const METHOD: u8 = 4;
 
-pub(crate) fn settings(quality: u8) -> Settings {
-    Settings { quality: quality.into(), method: METHOD }
+/// Pixels from which on a thumbnail is a large one.
+const LARGE: u32 = 1 << 18;
+
+/// A small thumbnail has blocks of four kinds. On a large one it takes a sixteenth of the time to tell them apart, and
+/// brings nothing: one kind, at a quality a little lower, looks as good in as many bytes. docs/thumbnails.md has figures.
+pub(crate) fn settings(quality: u8, (width, height): (u32, u32)) -> Settings {
+    let quality = f32::from(quality);
+    if width * height < LARGE {
+        Settings { quality, method: METHOD, segments: 4, noise_shaping: 50 }
+    } else {
+        Settings { quality: quality - (100.0 - quality) / 10.0, method: METHOD, segments: 1, noise_shaping: 30 }
+    }
 }
 
 /// Encodes `Gray`, `Rgb` or `Rgba`.
@@ -25,16 +35,17 @@ pub(crate) fn encode(raster: Raster, format: Format, quality: u8, cancel: &Cance
 }
 
 /// Encodes planes as WebP has them. They come straight from the source, and lose nothing on a way through RGB: half
-/// a step of quality less gives what others have at this number, in no more bytes. docs/thumbnails.md has figures.
+/// a step of quality less gives what others have at this number, in no more bytes.
 pub(crate) fn planes(
     [y, u, v]: &[Vec<u8>; 3],
-    (width, height): (u32, u32),
+    size: (u32, u32),
     quality: u8,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Error> {
     let image = Image::Yuv420 { y, u, v };
-    let settings = Settings { quality: f32::from(quality) - 0.5, method: METHOD };
-    Ok(thumbnails_webp::encode(image, width, height, settings, &|| cancel.is_set())?)
+    let settings = settings(quality, size);
+    let settings = Settings { quality: settings.quality - 0.5, ..settings };
+    Ok(thumbnails_webp::encode(image, size.0, size.1, settings, &|| cancel.is_set())?)
 }
 
 fn webp(raster: &Raster, quality: u8, cancel: &Cancel) -> Result<Vec<u8>, Error> {
@@ -50,7 +61,7 @@ fn webp(raster: &Raster, quality: u8, cancel: &Cancel) -> Result<Vec<u8>, Error>
         Layout::Rgba => Image::Rgba(&raster.pixels),
         Layout::Cmyk => return Err(Error::encoder("inks are not colours")),
     };
-    Ok(thumbnails_webp::encode(image, width, height, settings(quality), &|| cancel.is_set())?)
+    Ok(thumbnails_webp::encode(image, width, height, settings(quality, (width, height)), &|| cancel.is_set())?)
 }
 
 fn jpeg(raster: Raster, quality: u8) -> Result<Vec<u8>, Error> {

@@ -9,7 +9,7 @@ pub enum Error {
     NotAnImage,
     /// The file starts like a picture and is broken; the text is for a log.
     Malformed(String),
-    /// The picture is over a limit.
+    /// The picture is over a limit, or its thumbnail is.
     TooLarge(&'static str),
     /// The caller has given up, or the time is over.
     Cancelled,

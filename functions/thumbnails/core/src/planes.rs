@@ -39,13 +39,13 @@ pub(crate) struct Planes {
 
 impl Planes {
     /// The component at this place, resized.
-    fn part(&self, at: usize, size: (u32, u32)) -> Result<Vec<u8>, Error> {
-        let part = self.parts.get(at).ok_or_else(|| Error::malformed("a component is missing"))?;
+    fn part(&mut self, at: usize, size: (u32, u32)) -> Result<Vec<u8>, Error> {
+        let part = self.parts.get_mut(at).ok_or_else(|| Error::malformed("a component is missing"))?;
         Ok(part.raster.resized(part.area, size).pixels)
     }
 
     /// One picture of `Gray`, `Rgb` or `Cmyk`.
-    pub(crate) fn resized(&self, size: (u32, u32)) -> Result<Raster, Error> {
+    pub(crate) fn resized(mut self, size: (u32, u32)) -> Result<Raster, Error> {
         let (width, height) = size;
         let (layout, pixels) = match self.colors {
             Colors::Gray => (Layout::Gray, self.part(0, size)?),
@@ -61,13 +61,18 @@ impl Planes {
         Ok(Raster { width, height, layout, pixels })
     }
 
-    fn three(&self, size: (u32, u32), convert: impl Fn([u8; 3]) -> [u8; 3]) -> Result<Vec<u8>, Error> {
+    fn three(&mut self, size: (u32, u32), convert: impl Fn([u8; 3]) -> [u8; 3]) -> Result<Vec<u8>, Error> {
         let [a, b, c] = [self.part(0, size)?, self.part(1, size)?, self.part(2, size)?];
         Ok(a.iter().zip(&b).zip(&c).flat_map(|((a, b), c)| convert([*a, *b, *c])).collect())
     }
 
     /// Four inks, of which 255 is full.
-    fn four(&self, size: (u32, u32), inverted: bool, convert: impl Fn([u8; 3]) -> [u8; 3]) -> Result<Vec<u8>, Error> {
+    fn four(
+        &mut self,
+        size: (u32, u32),
+        inverted: bool,
+        convert: impl Fn([u8; 3]) -> [u8; 3],
+    ) -> Result<Vec<u8>, Error> {
         let colors = self.three(size, convert)?;
         let black = self.part(3, size)?;
         let ink = |sample: u8| if inverted { 255 - sample } else { sample };
@@ -76,10 +81,10 @@ impl Planes {
     }
 
     /// Y, U and V as WebP has them: limited range, and colours at half the size. Never was there an RGB pixel.
-    pub(crate) fn resized_for_webp(&self, (width, height): (u32, u32)) -> Result<[Vec<u8>; 3], Error> {
+    pub(crate) fn resized_for_webp(mut self, (width, height): (u32, u32)) -> Result<[Vec<u8>; 3], Error> {
         let half = (width.div_ceil(2), height.div_ceil(2));
         let luma = self.part(0, (width, height))?.into_iter().map(limited_luma).collect();
-        let chroma = |at| -> Result<Vec<u8>, Error> {
+        let mut chroma = |at| -> Result<Vec<u8>, Error> {
             match self.colors {
                 Colors::Gray => Ok(vec![128; half.0 as usize * half.1 as usize]),
                 _ => Ok(self.part(at, half)?.into_iter().map(limited_chroma).collect()),

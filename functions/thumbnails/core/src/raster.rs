@@ -36,13 +36,13 @@ pub(crate) struct Raster {
 }
 
 /// Colours times their alpha: what is not seen must not shine through at the edges.
-fn weighed(pixels: &[u8]) -> Vec<u8> {
-    let part = |color: u8, alpha: u8| {
-        let product = u32::from(color) * u32::from(alpha);
-        u8::try_from((product + 127) / 255).unwrap_or(u8::MAX)
-    };
-    let pixels = pixels.as_chunks().0.iter();
-    pixels.flat_map(|[r, g, b, a]| [part(*r, *a), part(*g, *a), part(*b, *a), *a]).collect()
+fn weigh(pixels: &mut [u8]) {
+    for [colors @ .., alpha] in pixels.as_chunks_mut::<4>().0 {
+        for color in colors {
+            let product = u32::from(*color) * u32::from(*alpha);
+            *color = u8::try_from((product + 127) / 255).unwrap_or(u8::MAX);
+        }
+    }
 }
 
 /// The way back.
@@ -57,8 +57,9 @@ fn unweigh(pixels: &mut [u8]) {
 }
 
 impl Raster {
-    /// A part of it, resized. Colours are weighed by their alpha.
-    pub(crate) fn resized(&self, area: Area, (width, height): (u32, u32)) -> Self {
+    /// A part of it, resized. Colours are weighed by their alpha, and that in place: a copy would be as large as the
+    /// picture. So this is its last use.
+    pub(crate) fn resized(&mut self, area: Area, (width, height): (u32, u32)) -> Self {
         let size = (self.width, self.height);
         let pixels = if size == (width, height) && area.is_whole(size) {
             self.pixels.clone()
@@ -66,11 +67,12 @@ impl Raster {
             let columns = Axis::new(self.width, area.left, area.width, width);
             let rows = Axis::new(self.height, area.top, area.height, height);
             match self.layout {
-                Layout::Gray => resize::<1, 32>(&self.pixels, self.width, &columns, &rows),
-                Layout::Rgb => resize::<3, 24>(&self.pixels, self.width, &columns, &rows),
-                Layout::Cmyk => resize::<4, 32>(&self.pixels, self.width, &columns, &rows),
+                Layout::Gray => resize::<1>(&self.pixels, self.width, &columns, &rows),
+                Layout::Rgb => resize::<3>(&self.pixels, self.width, &columns, &rows),
+                Layout::Cmyk => resize::<4>(&self.pixels, self.width, &columns, &rows),
                 Layout::Rgba => {
-                    let mut pixels = resize::<4, 32>(&weighed(&self.pixels), self.width, &columns, &rows);
+                    weigh(&mut self.pixels);
+                    let mut pixels = resize::<4>(&self.pixels, self.width, &columns, &rows);
                     unweigh(&mut pixels);
                     pixels
                 }

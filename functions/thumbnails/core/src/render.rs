@@ -1,5 +1,7 @@
 //! The one way from a file to a thumbnail.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::{
     Cancel, Error, Fit, Format, Size, Transform,
     animate::animate,
@@ -7,6 +9,7 @@ use crate::{
     decode::{Decoder, Picture, Pixels},
     encode,
     geometry::Plan,
+    limits,
     raster::{Layout, Raster},
 };
 
@@ -36,6 +39,10 @@ impl std::fmt::Debug for Thumbnail {
 /// # Errors
 /// See [`Error`].
 pub fn render(bytes: &[u8], transform: &Transform, cancel: &Cancel) -> Result<Thumbnail, Error> {
+    contained(|| make(bytes, transform, cancel))
+}
+
+fn make(bytes: &[u8], transform: &Transform, cancel: &Cancel) -> Result<Thumbnail, Error> {
     let decoder = Decoder::open(bytes, cancel)?;
     let header = decoder.header();
     let plan = Plan::new(transform, header.width, header.height, header.orientation);
@@ -43,8 +50,11 @@ pub fn render(bytes: &[u8], transform: &Transform, cancel: &Cancel) -> Result<Th
     let bytes = if header.frames > 1 && transform.format == Format::WebP {
         animate(decoder.animation()?, transform, &plan, cancel)?
     } else {
-        encode_still(&decoder.picture(&plan)?, transform, &plan, cancel)?
+        encode_still(decoder.picture(&plan)?, transform, &plan, cancel)?
     };
+    if bytes.len() > limits::OUTPUT_BYTES {
+        return Err(Error::TooLarge("the thumbnail has more than 4.5 MB"));
+    }
     let (width, height) = plan.canvas;
     Ok(Thumbnail { bytes, format: transform.format, width, height })
 }
@@ -54,6 +64,10 @@ pub fn render(bytes: &[u8], transform: &Transform, cancel: &Cancel) -> Result<Th
 /// # Errors
 /// See [`Error`].
 pub fn placeholder(bytes: &[u8], cancel: &Cancel) -> Result<Vec<u8>, Error> {
+    contained(|| hash(bytes, cancel))
+}
+
+fn hash(bytes: &[u8], cancel: &Cancel) -> Result<Vec<u8>, Error> {
     let size = Size { width: Some(100), height: Some(100) };
     let transform = Transform { size, fit: Fit::Inside, format: Format::WebP, quality: 80 };
     let decoder = Decoder::open(bytes, cancel)?;
@@ -63,12 +77,21 @@ pub fn placeholder(bytes: &[u8], cancel: &Cancel) -> Result<Vec<u8>, Error> {
     Ok(thumbhash::rgba_to_thumb_hash(raster.width as usize, raster.height as usize, &raster.pixels))
 }
 
-fn encode_still(picture: &Picture, transform: &Transform, plan: &Plan, cancel: &Cancel) -> Result<Vec<u8>, Error> {
+/// Decoders are written with care and still have bugs: one that panics has met a broken picture, and takes nothing down
+/// with it. What it held is dropped, so nothing is seen half done. The panic hook has told where it was.
+fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+        Err(Error::Malformed(format!("a decoder panicked: {}", text.unwrap_or("without a text"))))
+    })
+}
+
+fn encode_still(picture: Picture, transform: &Transform, plan: &Plan, cancel: &Cancel) -> Result<Vec<u8>, Error> {
     cancel.check()?;
     let Transform { format, quality, .. } = *transform;
     let conversion = Conversion::by(picture.profile.as_deref());
     let upright = plan.orientation.turned(plan.resized);
-    match &picture.pixels {
+    match picture.pixels {
         // The short way: what a photo is stored as is what WebP wants.
         Pixels::Planes(planes)
             if planes.fit_webp() && format == Format::WebP && conversion.is_none() && upright == plan.canvas =>
@@ -113,4 +136,19 @@ fn padded(raster: Raster, (width, height): (u32, u32)) -> Raster {
         target[left..left + row].copy_from_slice(source);
     }
     Raster { width, height, layout: Layout::Rgba, pixels }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_broken_picture() {
+        let row: Vec<u8> = Vec::new();
+        let index = row.len();
+        let outcome = contained(|| Ok(row[index]));
+        let Err(Error::Malformed(why)) = outcome else { panic!("{outcome:?}") };
+        assert!(why.contains("index out of bounds"), "{why}");
+        assert_eq!(contained(|| Ok(7)), Ok(7));
+    }
 }

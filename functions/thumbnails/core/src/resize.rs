@@ -5,13 +5,19 @@
 //! Written so, the compiler needs no help to use the instructions of the processor that it compiles for, and the whole
 //! of it is a few kilobytes of code in a package that has to be loaded at every cold start.
 
-use std::f64::consts::PI;
+use std::{f64::consts::PI, ops::Range};
 
 /// The reach of the filter, in pixels of the smaller picture.
 const REACH: f64 = 3.0;
 
 /// Fractional bits of a weight. No weight is larger than 1, so all of them fit 16 bits with their sign.
 const BITS: u32 = 14;
+
+/// Samples that are added up side by side: their sums fit the registers.
+const LANES: usize = 16;
+
+/// Rows that are laid on their sides together, so that what is written lies side by side.
+const TOGETHER: usize = 8;
 
 /// Rows on one side of the picture, or columns on the other, and which of them become which.
 #[derive(Debug)]
@@ -24,7 +30,7 @@ pub(crate) struct Axis {
 #[derive(Debug)]
 struct Taps {
     first: usize,
-    weights: std::ops::Range<usize>,
+    weights: Range<usize>,
 }
 
 impl Axis {
@@ -63,7 +69,7 @@ impl Axis {
     }
 
     /// The samples of the source that count.
-    fn span(&self) -> std::ops::Range<usize> {
+    fn span(&self) -> Range<usize> {
         let first = self.taps.iter().map(|taps| taps.first).min().unwrap_or_default();
         first..self.taps.iter().map(|taps| taps.first + taps.weights.len()).max().unwrap_or_default()
     }
@@ -74,78 +80,77 @@ fn lanczos(x: f64) -> f64 {
     if x.abs() < REACH { sinc(x) * sinc(x / REACH) } else { 0.0 }
 }
 
-/// Resizes a picture of `width` pixels a row, with `CHANNELS` bytes in each. `LANES` samples are added up side by side:
-/// as many as fit the registers, and whole pixels.
-pub(crate) fn resize<const CHANNELS: usize, const LANES: usize>(
-    pixels: &[u8],
-    width: u32,
-    columns: &Axis,
-    rows: &Axis,
-) -> Vec<u8> {
+/// Resizes a picture of `width` pixels a row, with `CHANNELS` bytes in each.
+pub(crate) fn resize<const CHANNELS: usize>(pixels: &[u8], width: u32, columns: &Axis, rows: &Axis) -> Vec<u8> {
     let span = columns.span();
-    let turned = pass::<CHANNELS, LANES>(pixels, width as usize, span.clone(), 0, rows);
-    pass::<CHANNELS, LANES>(&turned, rows.taps.len(), 0..rows.taps.len(), span.start, columns)
+    let turned = pass::<CHANNELS>(pixels, width as usize, span.clone(), 0, rows);
+    pass::<CHANNELS>(&turned, rows.taps.len(), 0..rows.taps.len(), span.start, columns)
 }
 
 /// Filters these columns of a picture, and lays the result on its side: the pixels of a column become those of a row.
 /// The picture begins with row `first` of those that the axis counts.
-fn pass<const CHANNELS: usize, const LANES: usize>(
+fn pass<const CHANNELS: usize>(
     pixels: &[u8],
     width: usize,
-    columns: std::ops::Range<usize>,
+    columns: Range<usize>,
     first: usize,
     axis: &Axis,
 ) -> Vec<u8> {
     let height = axis.taps.len();
     let samples = columns.len() * CHANNELS;
     let mut out = vec![0; samples * height];
-    for (y, taps) in axis.taps.iter().enumerate() {
-        let weights = &axis.weights[taps.weights.clone()];
-        let top = ((taps.first - first) * width + columns.start) * CHANNELS;
-        let source = pixels.get(top..).unwrap_or_default();
-        if samples < LANES {
-            for at in (0..samples).step_by(CHANNELS) {
-                let sums = sums::<CHANNELS>(source, at, width * CHANNELS, weights);
-                put::<CHANNELS>(&sums.map(rounded), &mut out, at / CHANNELS, y, height);
-            }
-            continue;
+    let mut lines = vec![0; samples * TOGETHER];
+    for (taps, y) in axis.taps.chunks(TOGETHER).zip((0..).step_by(TOGETHER)) {
+        for (taps, line) in taps.iter().zip(lines.chunks_exact_mut(samples)) {
+            let top = ((taps.first - first) * width + columns.start) * CHANNELS;
+            let source = pixels.get(top..).unwrap_or_default();
+            add_up(source, width * CHANNELS, &axis.weights[taps.weights.clone()], line);
         }
-        for at in (0..samples).step_by(LANES) {
-            // The last ones begin early, and some are made twice.
-            let at = at.min(samples - LANES);
-            let sums = sums::<LANES>(source, at, width * CHANNELS, weights);
-            put::<CHANNELS>(&sums.map(rounded), &mut out, at / CHANNELS, y, height);
-        }
+        turn::<CHANNELS>(&lines[..samples * taps.len()], samples, &mut out, y, height);
     }
     out
 }
 
-/// Adds up this many samples of rows that are `stride` apart, each row times its weight.
+/// Adds up rows that are `stride` samples apart, each times its weight.
+fn add_up(source: &[u8], stride: usize, weights: &[i16], line: &mut [u8]) {
+    let samples = line.len();
+    if samples < LANES {
+        for (at, sample) in line.iter_mut().enumerate() {
+            [*sample] = sums(source.get(at..).unwrap_or_default(), stride, weights);
+        }
+        return;
+    }
+    for at in (0..samples).step_by(LANES) {
+        // The last ones begin early, and some are made twice.
+        let at = at.min(samples - LANES);
+        let sums: [u8; LANES] = sums(source.get(at..).unwrap_or_default(), stride, weights);
+        line[at..at + LANES].copy_from_slice(&sums);
+    }
+}
+
+/// The first samples of the sum, rounded to the nearest.
 #[inline]
-fn sums<const N: usize>(source: &[u8], at: usize, stride: usize, weights: &[i16]) -> [i32; N] {
-    let mut sums = [0; N];
-    for (row, weight) in weights.iter().enumerate() {
-        let Some(samples) = source.get(at + row * stride..).and_then(|rest| rest.first_chunk::<N>()) else { break };
-        for (sum, sample) in sums.iter_mut().zip(samples) {
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
+fn sums<const N: usize>(source: &[u8], stride: usize, weights: &[i16]) -> [u8; N] {
+    let mut sums = [1 << (BITS - 1); N];
+    let rows = source.chunks(stride).map_while(|row| row.first_chunk::<N>());
+    for (row, weight) in rows.zip(weights) {
+        for (sum, sample) in sums.iter_mut().zip(row) {
             *sum += i32::from(*sample) * i32::from(*weight);
         }
     }
-    sums
+    sums.map(|sum| (sum >> BITS).clamp(0, 255) as u8)
 }
 
-/// Writes pixels of a row to the places of a column.
-#[inline]
-fn put<const CHANNELS: usize>(samples: &[u8], out: &mut [u8], first: usize, y: usize, height: usize) {
-    let column = out.as_chunks_mut::<CHANNELS>().0[first * height + y..].iter_mut().step_by(height);
-    for (pixel, sample) in column.zip(samples.as_chunks::<CHANNELS>().0) {
-        *pixel = *sample;
+/// Writes rows of a picture to columns of one that is `height` pixels wide, beginning with column `y`.
+fn turn<const CHANNELS: usize>(lines: &[u8], samples: usize, out: &mut [u8], y: usize, height: usize) {
+    let (out, count) = (out.as_chunks_mut::<CHANNELS>().0, lines.len() / samples);
+    for (x, column) in out.chunks_exact_mut(height).enumerate() {
+        let pixels = lines[x * CHANNELS..].chunks(samples).filter_map(|line| line.first_chunk());
+        for (place, pixel) in column[y..y + count].iter_mut().zip(pixels) {
+            *place = *pixel;
+        }
     }
-}
-
-#[inline]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
-fn rounded(sum: i32) -> u8 {
-    ((sum + (1 << (BITS - 1))) >> BITS).clamp(0, 255) as u8
 }
 
 #[cfg(test)]
@@ -179,7 +184,7 @@ mod tests {
             });
             let pixels: Vec<u8> = noise.take((width * height) as usize).collect();
             let (columns, rows) = (Axis::new(width, left, part, out), Axis::new(height, 0.0, f64::from(height), out));
-            let made = resize::<1, 32>(&pixels, width, &columns, &rows);
+            let made = resize::<1>(&pixels, width, &columns, &rows);
             assert_eq!(made.len(), (out * out) as usize);
             let shrink = (part / f64::from(out), f64::from(height) / f64::from(out));
             for y in 0..out {
@@ -197,16 +202,16 @@ mod tests {
     fn channels_stay_apart_and_what_is_flat_stays_flat() {
         let (columns, rows) = (Axis::new(200, 3.0, 190.0, 37), Axis::new(100, 0.0, 100.0, 50));
         let rgb: Vec<u8> = [10, 0, 255].repeat(200 * 100);
-        assert_eq!(resize::<3, 24>(&rgb, 200, &columns, &rows), [10, 0, 255].repeat(37 * 50));
+        assert_eq!(resize::<3>(&rgb, 200, &columns, &rows), [10, 0, 255].repeat(37 * 50));
         let rgba: Vec<u8> = [1, 2, 3, 254].repeat(200 * 100);
-        assert_eq!(resize::<4, 32>(&rgba, 200, &columns, &rows), [1, 2, 3, 254].repeat(37 * 50));
+        assert_eq!(resize::<4>(&rgba, 200, &columns, &rows), [1, 2, 3, 254].repeat(37 * 50));
     }
 
     #[test]
     fn a_picture_that_is_not_there_is_no_reason_to_panic() {
         let (columns, rows) = (Axis::new(8, 0.0, 8.0, 4), Axis::new(0, -2.0, 8.0, 4));
-        assert_eq!(resize::<1, 32>(&[], 8, &columns, &rows).len(), 16);
+        assert_eq!(resize::<1>(&[], 8, &columns, &rows).len(), 16);
         let beyond = Axis::new(8, 20.0, 5.0, 3);
-        assert_eq!(resize::<1, 32>(&[9; 64], 8, &beyond, &beyond).len(), 9);
+        assert_eq!(resize::<1>(&[9; 64], 8, &beyond, &beyond).len(), 9);
     }
 }

@@ -67,26 +67,23 @@ impl Shrinker {
 
     fn flush_pixels<const BYTES: usize>(&mut self) {
         let columns = self.columns.as_chunks::<BYTES>().0;
-        // The last square of a row may be smaller than the others.
-        let (whole, rest) = columns.split_at(columns.len() / self.factor * self.factor);
-        let by_area = [whole, rest].map(|squares| (squares, squares.len().min(self.factor) * self.rows));
-        for (squares, area) in by_area {
-            let (plain, opaque) = (Divisor::new(area), Divisor::new(area * 255));
-            for square in squares.chunks(self.factor) {
-                let mut sums = [0_u32; BYTES];
-                for column in square {
-                    for (sum, more) in sums.iter_mut().zip(column) {
-                        *sum += more;
-                    }
+        let begin = self.pixels.len();
+        self.pixels.resize(begin + columns.len().div_ceil(self.factor) * BYTES, 0);
+        let pixels = self.pixels[begin..].as_chunks_mut::<BYTES>().0;
+        let whole = Divisors::new(self.factor * self.rows, self.layout);
+        for (pixel, square) in pixels.iter_mut().zip(columns.chunks(self.factor)) {
+            // Two columns are the most frequent case, and one in which nothing has to be counted.
+            let sums = match square {
+                [left, right] => std::array::from_fn(|at| left[at] + right[at]),
+                square => {
+                    square.iter().fold([0; BYTES], |sums, column| std::array::from_fn(|at| sums[at] + column[at]))
                 }
-                if self.layout == Layout::Rgba {
-                    let [colors @ .., alpha] = &sums[..] else { continue };
-                    let by_alpha = if *alpha == opaque.divisor { opaque } else { Divisor::new(*alpha as usize) };
-                    self.pixels.extend(colors.iter().map(|sum| by_alpha.divide(*sum)));
-                    self.pixels.push(plain.divide(*alpha));
-                } else {
-                    self.pixels.extend(sums.map(|sum| plain.divide(sum)));
-                }
+            };
+            if square.len() == self.factor {
+                whole.average(sums, pixel);
+            } else {
+                // The last one of a row.
+                Divisors::new(square.len() * self.rows, self.layout).average(sums, pixel);
             }
         }
     }
@@ -100,6 +97,34 @@ impl Shrinker {
         let height = self.pixels.len() / (width * self.layout.bytes());
         let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
         Raster { width: side(width), height: side(height), layout: self.layout, pixels: self.pixels }
+    }
+}
+
+/// What sums are divided by.
+struct Divisors {
+    area: Divisor,
+    /// For colours that are weighed by alpha, where all of it is opaque.
+    opaque: Option<Divisor>,
+}
+
+impl Divisors {
+    fn new(area: usize, layout: Layout) -> Self {
+        let opaque = (layout == Layout::Rgba).then(|| Divisor::new(area * 255));
+        Self { area: Divisor::new(area), opaque }
+    }
+
+    #[inline]
+    fn average<const BYTES: usize>(&self, sums: [u32; BYTES], pixel: &mut [u8; BYTES]) {
+        let mut by = self.area;
+        if let (Some(opaque), Some(alpha)) = (self.opaque, sums.last()) {
+            by = if *alpha == opaque.divisor { opaque } else { Divisor::new(*alpha as usize) };
+        }
+        for (value, sum) in pixel.iter_mut().zip(sums) {
+            *value = by.divide(sum);
+        }
+        if let (Some(_), Some(value), Some(alpha)) = (self.opaque, pixel.last_mut(), sums.last()) {
+            *value = self.area.divide(*alpha);
+        }
     }
 }
 
@@ -120,6 +145,7 @@ impl Divisor {
     }
 
     /// Rounded to the nearest; of nothing it is 0.
+    #[inline]
     fn divide(self, sum: u32) -> u8 {
         let quotient = (u64::from(sum + self.divisor / 2) * self.inverse) >> Self::BITS;
         u8::try_from(quotient).unwrap_or(u8::MAX)

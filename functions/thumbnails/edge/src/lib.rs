@@ -41,7 +41,7 @@ pub struct Made {
 }
 
 /// Reads a request. `key` is the path after `/images/`, `now` in seconds since 1970. With `secrets` it has to be signed.
-#[napi]
+#[napi(catch_unwind)]
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)] // seconds since 1970
 pub fn parse(key: String, query: String, accept: Option<String>, secrets: Vec<String>, now: f64) -> Asked {
     let signing: Vec<SigningKey> = secrets.iter().filter_map(|secret| SigningKey::new(secret.as_bytes())).collect();
@@ -59,12 +59,14 @@ pub fn parse(key: String, query: String, accept: Option<String>, secrets: Vec<St
         Err(Refusal::Invalid { field, reason }) => {
             Asked { field: Some(field.to_owned()), reason: Some(reason.to_owned()), ..Asked::default() }
         }
-        Err(Refusal::Forbidden(reason)) => Asked { reason: Some(reason.to_owned()), ..Asked::default() },
+        Err(refusal @ (Refusal::Forbidden(_) | Refusal::WrongSignature)) => {
+            Asked { reason: Some(refusal.to_string()), ..Asked::default() }
+        }
     }
 }
 
 /// Makes the thumbnail that `query` asks for, in its canonical form, in at most so many milliseconds.
-#[napi]
+#[napi(catch_unwind)]
 pub fn render(source: Buffer, query: String, millis: u32) -> Made {
     let failed =
         |code: &str, reason: String| Made { code: Some(code.to_owned()), reason: Some(reason), ..Made::default() };

@@ -13,6 +13,9 @@ console.error = () => {};
 const waves = png(640, 480, (x, y) => (x * 3 + y * y) & 255);
 const state = { value: 12345 };
 const noise = png(2048, 2048, () => (state.value = (state.value * 1103515245 + 12345) & 0x7fffffff) >> 16);
+const denied = (code) => (response) =>
+    response.writeHead(403).end(`<?xml version="1.0"?>\n<Error><Code>${code}</Code><Message>No</Message></Error>`);
+const used = new WeakSet();
 const objects = {
     'a.png': waves,
     'noise.png': noise,
@@ -20,7 +23,18 @@ const objects = {
     'vector.jpg': Buffer.from("<svg xmlns='http://www.w3.org/2000/svg'/>"),
     'cut.png': waves.subarray(0, 100),
     'bomb.png': png(4, 4, () => 0, 65535),
-    'forbidden.png': (response) => response.writeHead(403).end(),
+    'forbidden.png': denied('AccessDenied'),
+    'expired.png': denied('ExpiredToken'),
+    'nameless.png': (response) => response.writeHead(403).end(),
+    // Closes a connection that is used again, as S3 does with one that was kept for too long.
+    'kept.png': (response) => {
+        if (used.has(response.socket)) {
+            response.socket.resetAndDestroy();
+        } else {
+            used.add(response.socket);
+            response.writeHead(200).end(waves);
+        }
+    },
     'down.png': (response) => response.writeHead(503).end(),
     'elsewhere.png': (response) => response.writeHead(307, { location: 'http://169.254.169.254/' }).end(),
     'boastful.png': (response) => response.writeHead(200, { 'content-length': '99999999999' }).write('x'),
@@ -83,6 +97,8 @@ test('every failure is in the error model', async () => {
     const rows = [
         ['nothing.png', 404, 'NOT_FOUND'],
         ['forbidden.png', 404, 'NOT_FOUND'],
+        ['expired.png', 502, 'BACKEND_ERROR'],
+        ['nameless.png', 502, 'BACKEND_ERROR'],
         ['page.jpg', 415, 'UNSUPPORTED_MEDIA_TYPE'],
         ['vector.jpg', 415, 'UNSUPPORTED_MEDIA_TYPE'],
         ['cut.png', 415, 'UNSUPPORTED_MEDIA_TYPE'],
@@ -107,6 +123,14 @@ test('every failure is in the error model', async () => {
         assert.equal(header(answer, 'content-type'), 'application/problem+json', key);
         assert.ok(Date.now() - start < 7000, key);
     }
+});
+
+test('a connection that the bucket has closed meanwhile is no failure', async () => {
+    const before = seen.length;
+    for (let time = 0; time < 4; time += 1) {
+        assert.equal((await ask('kept.png')).status, '200', `${time}`);
+    }
+    assert.equal(seen.length - before, 7, 'one request, and three that were sent once more');
 });
 
 test('what is not valid never reaches the bucket', async () => {

@@ -156,9 +156,9 @@ impl<const N: usize> Mcus for Walk<'_, N> {
     fn decode(&mut self, source: &mut Source, bits: &mut Bits, row: usize, columns: Range<usize>) -> usize {
         // Above the wanted rows the bits are only passed over, as for one sample a block.
         if N == 1 || row < self.first {
-            self.decode_dc(source, bits, columns)
+            self.blocks::<true>(source, bits, columns)
         } else {
-            self.decode_all(source, bits, columns)
+            self.blocks::<false>(source, bits, columns)
         }
     }
 
@@ -176,7 +176,8 @@ impl<const N: usize> Mcus for Walk<'_, N> {
 }
 
 impl<const N: usize> Walk<'_, N> {
-    fn decode_dc(&mut self, source: &mut Source, place: &mut Bits, columns: Range<usize>) -> usize {
+    /// Decodes blocks to N x N samples, or with `PASS` only as far as the next ones need it. One sample needs no more.
+    fn blocks<const PASS: bool>(&mut self, source: &mut Source, place: &mut Bits, columns: Range<usize>) -> usize {
         let mut bits = *place;
         for (done, column) in columns.clone().enumerate() {
             source.prepare(&mut bits);
@@ -185,33 +186,17 @@ impl<const N: usize> Walk<'_, N> {
                 bits.refill(source);
                 let difference = unit.dc.difference(unit.dc_code, &mut bits);
                 coded.prediction = coded.prediction.wrapping_add(difference);
-                unit.skip.skip(unit.ac_code, &mut bits, source, 0);
-                if N == 1 {
-                    let at = unit.row * coded.strip.stride + column * coded.horizontal + unit.column;
-                    coded.strip.samples[at] = idct::flat(coded.prediction, coded.quantiser);
-                }
-            }
-            if source.exhausted(&bits) {
-                return done;
-            }
-        }
-        *place = bits;
-        columns.len()
-    }
-
-    fn decode_all(&mut self, source: &mut Source, place: &mut Bits, columns: Range<usize>) -> usize {
-        let mut bits = *place;
-        for (done, column) in columns.clone().enumerate() {
-            source.prepare(&mut bits);
-            for unit in &self.units {
-                let coded = &mut self.coded[unit.part];
-                bits.refill(source);
-                let difference = unit.dc.difference(unit.dc_code, &mut bits);
-                coded.prediction = coded.prediction.wrapping_add(difference);
-                let mut block = [0.0; 64];
-                let last = unit.coefficients::<N>(&coded.weights, &mut bits, source, &mut block);
                 let stride = coded.strip.stride;
                 let at = unit.row * N * stride + (column * coded.horizontal + unit.column) * N;
+                if PASS {
+                    unit.skip.skip(unit.ac_code, &mut bits, source, 0);
+                    if N == 1 {
+                        coded.strip.samples[at] = idct::flat(coded.prediction, coded.quantiser);
+                    }
+                    continue;
+                }
+                let mut block = [0.0; 64];
+                let last = unit.coefficients::<N>(&coded.weights, &mut bits, source, &mut block);
                 let out = &mut coded.strip.samples[at..];
                 if last == 0 {
                     let sample = idct::flat(coded.prediction, coded.quantiser);

@@ -96,7 +96,7 @@ impl Drop for Animation {
 mod tests {
     use super::*;
 
-    const FAST: Settings = Settings { quality: 80.0, method: 0 };
+    const FAST: Settings = Settings { quality: 80.0, method: 0, segments: 1, noise_shaping: 50 };
 
     #[test]
     fn frames_become_one_file() {

@@ -19,6 +19,10 @@ pub struct Settings {
     pub quality: f32,
     /// 0 (fast) to 6 (small).
     pub method: u8,
+    /// 1 to 4: kinds of blocks that are told apart, each with a quality of its own.
+    pub segments: u8,
+    /// 0 to 100: how far noise is moved to where it is seen less. libwebp's own choice is 50.
+    pub noise_shaping: u8,
 }
 
 /// Why there is no WebP.

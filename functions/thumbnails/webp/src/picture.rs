@@ -95,6 +95,8 @@ pub(crate) fn config(settings: Settings) -> Result<webp::WebPConfig, Error> {
     let mut config = webp::WebPConfig::new().map_err(|()| Error::Encoder(0))?;
     config.quality = settings.quality.clamp(0.0, 100.0);
     config.method = c_int::from(settings.method.min(6));
+    config.segments = c_int::from(settings.segments.clamp(1, 4));
+    config.sns_strength = c_int::from(settings.noise_shaping.min(100));
     Ok(config)
 }
 
@@ -147,7 +149,7 @@ impl Drop for Picture<'_> {
 mod tests {
     use super::*;
 
-    const FAST: Settings = Settings { quality: 80.0, method: 0 };
+    const FAST: Settings = Settings { quality: 80.0, method: 0, segments: 1, noise_shaping: 50 };
 
     #[test]
     fn every_kind_of_pixels_becomes_a_webp() {

@@ -29,11 +29,15 @@ impl<'a> Decoder<'a> {
         let (width, height) = (u32::from(reader.width()), u32::from(reader.height()));
         limits::check(width, height, 1)?;
         // The header does not say how many frames there are; walking over them costs no memory.
-        let mut frames = 0;
+        let (mut frames, mut pixels) = (0, 0);
         while let Some(frame) = reader.next_frame_info().map_err(|error| failed(cancel, error))? {
-            limits::check(u32::from(frame.width).max(1), u32::from(frame.height).max(1), 1)?;
+            let (frame_width, frame_height) = (u32::from(frame.width).max(1), u32::from(frame.height).max(1));
+            limits::check(frame_width, frame_height, 1)?;
             frames += 1;
-            limits::check(width, height, frames)?;
+            // A frame may be larger than the canvas, and is unpacked all the same.
+            let canvas = u64::from(width) * u64::from(height);
+            pixels += canvas.max(u64::from(frame_width) * u64::from(frame_height));
+            limits::check_animation(frames, pixels)?;
         }
         cancel.check()?;
         if frames == 0 {
@@ -47,86 +51,150 @@ impl<'a> Decoder<'a> {
     }
 
     pub(super) fn picture(self, plan: &Plan) -> Result<Picture, Error> {
-        let mut animation = self.animation()?;
-        let first = animation.frames.next().ok_or_else(|| Error::malformed("no frame"))??;
-        Ok(Picture { pixels: Pixels::Packed(first.raster, plan.area), profile: None })
+        let mut frames = self.frames(1)?;
+        frames.draw()?.ok_or_else(|| Error::malformed("no frame"))?;
+        Ok(Picture { pixels: Pixels::Packed(frames.canvas, plan.area), profile: None })
     }
 
     pub(super) fn animation(self) -> Result<Animation<'a>, Error> {
+        let frames = self.frames(self.header.frames)?;
+        // A loop count is of repetitions here, of runs in WebP.
+        let loops = match frames.reader.repeat() {
+            Repeat::Infinite => 0,
+            Repeat::Finite(times) => times.saturating_add(1),
+        };
+        Ok(Animation { frames: Box::new(frames), profile: None, loops })
+    }
+
+    /// The first so many frames.
+    fn frames(&self, count: u32) -> Result<Frames<'a>, Error> {
         let mut options = DecodeOptions::new();
-        options.set_color_output(ColorOutput::RGBA);
+        // A byte a pixel; colours are looked up while a frame is drawn.
+        options.set_color_output(ColorOutput::Indexed);
         if let Some(bytes) = NonZeroU64::new(limits::DECODER_BYTES as u64) {
             options.set_memory_limit(MemoryLimit::Bytes(bytes));
         }
         let cancel = self.cancel;
         let read = options.read_info(Source::new(self.bytes, cancel));
-        let mut reader = read.map_err(|error| failed(cancel, error))?;
-        // A loop count is of repetitions here, of runs in WebP.
-        let loops = match reader.repeat() {
-            Repeat::Infinite => 0,
-            Repeat::Finite(times) => times.saturating_add(1),
-        };
-        let mut canvas = Canvas::new(self.header);
-        let frames = std::iter::from_fn(move || {
-            let next = reader.read_next_frame().map_err(|error| failed(cancel, error)).transpose()?;
-            Some(next.and_then(|frame| {
-                cancel.check()?;
-                Ok(canvas.draw(frame))
-            }))
-        });
-        Ok(Animation { frames: Box::new(frames), profile: None, loops })
+        let reader = read.map_err(|error| failed(cancel, error))?;
+        let Header { width, height, .. } = self.header;
+        // Transparent, as every viewer has it; nobody uses the background colour of the file.
+        let pixels = vec![0; width as usize * height as usize * 4];
+        let canvas = Raster { width, height, layout: Layout::Rgba, pixels };
+        let palette = reader.global_palette().unwrap_or_default().to_vec();
+        Ok(Frames { reader, palette, left: count, canvas, disposal: Disposal::Keep, cancel })
     }
 }
 
-/// The picture that the frames are drawn on, one over the other.
-struct Canvas {
+/// Frames are drawn on one canvas, one over the other. A colour there is opaque, or black and transparent; so it
+/// is of no consequence that [`Raster::resized`] weighs it by its alpha.
+struct Frames<'a> {
+    reader: gif::Decoder<Source<'a>>,
+    /// For frames that have no palette of their own.
+    palette: Vec<u8>,
+    /// Frames that are still to come.
+    left: u32,
+    canvas: Raster,
+    disposal: Disposal,
+    cancel: &'a Cancel,
+}
+
+/// What is done to the last frame before the next one is drawn.
+enum Disposal {
+    Keep,
+    Clear(Place),
+    /// With what was there before, row by row.
+    Restore(Place, Vec<u8>),
+}
+
+/// Where a frame is. It may lie outside of the canvas.
+#[derive(Clone, Copy)]
+struct Place {
+    left: usize,
+    top: usize,
     width: usize,
     height: usize,
-    pixels: Vec<u8>,
 }
 
-impl Canvas {
-    fn new(header: Header) -> Self {
-        let (width, height) = (header.width as usize, header.height as usize);
-        // Transparent, as every viewer has it; nobody uses the background colour of the file.
-        Self { width, height, pixels: vec![0; width * height * 4] }
+impl super::Frames for Frames<'_> {
+    fn next(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        Ok(self.draw()?.map(|millis| Frame { raster: &mut self.canvas, millis }))
     }
+}
 
-    fn draw(&mut self, frame: &gif::Frame<'_>) -> Frame {
-        let before = (frame.dispose == DisposalMethod::Previous).then(|| self.pixels.clone());
-        for (row, target) in frame.buffer.chunks_exact(usize::from(frame.width).max(1) * 4).zip(0..) {
-            if let Some(span) = self.span(frame, target) {
-                for (new, old) in row.as_chunks::<4>().0.iter().zip(span.as_chunks_mut::<4>().0) {
-                    if new[3] != 0 {
-                        *old = *new;
-                    }
-                }
-            }
+impl Frames<'_> {
+    /// Draws the next frame, and tells how many milliseconds it is shown.
+    fn draw(&mut self) -> Result<Option<u32>, Error> {
+        if self.left == 0 {
+            return Ok(None);
         }
-        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
-        let (width, height) = (side(self.width), side(self.height));
-        let shown = Raster { width, height, layout: Layout::Rgba, pixels: self.pixels.clone() };
-        match (frame.dispose, before) {
-            (DisposalMethod::Previous, Some(before)) => self.pixels = before,
-            (DisposalMethod::Background, _) => {
-                for row in 0..usize::from(frame.height) {
-                    if let Some(span) = self.span(frame, row) {
-                        span.fill(0);
-                    }
+        self.left -= 1;
+        self.dispose();
+        let next = self.reader.read_next_frame().map_err(|error| failed(self.cancel, error))?;
+        let Some(frame) = next else { return Ok(None) };
+        self.cancel.check()?;
+        let [left, top, width, height] = [frame.left, frame.top, frame.width, frame.height].map(usize::from);
+        let place = Place { left, top, width, height };
+        // Nobody looks for what was under the last one.
+        self.disposal = match frame.dispose {
+            DisposalMethod::Previous if self.left > 0 => Disposal::Restore(place, place.covered(&mut self.canvas)),
+            DisposalMethod::Background => Disposal::Clear(place),
+            _ => Disposal::Keep,
+        };
+        let colors = colors(frame.palette.as_ref().unwrap_or(&self.palette), frame.transparent);
+        for (row, target) in frame.buffer.chunks_exact(width.max(1)).zip(0..) {
+            for (new, old) in row.iter().zip(place.span(&mut self.canvas, target).as_chunks_mut::<4>().0) {
+                if let Some(color) = colors[usize::from(*new)] {
+                    *old = color;
                 }
             }
-            _ => {}
         }
         // Hundredths of a second. Browsers take 0 and 1 for a tenth.
-        let millis = if frame.delay <= 1 { 100 } else { u32::from(frame.delay) * 10 };
-        Frame { raster: shown, millis }
+        Ok(Some(if frame.delay <= 1 { 100 } else { u32::from(frame.delay) * 10 }))
     }
 
-    /// The pixels that a row of a frame covers. A frame may lie outside of the canvas.
-    fn span(&mut self, frame: &gif::Frame<'_>, row: usize) -> Option<&mut [u8]> {
-        let (y, left) = (usize::from(frame.top) + row, usize::from(frame.left));
-        let right = (left + usize::from(frame.width)).min(self.width);
-        let inside = y < self.height && left < right;
-        inside.then(|| &mut self.pixels[(y * self.width + left) * 4..(y * self.width + right) * 4])
+    fn dispose(&mut self) {
+        match std::mem::replace(&mut self.disposal, Disposal::Keep) {
+            Disposal::Keep => {}
+            Disposal::Clear(place) => (0..place.height).for_each(|row| place.span(&mut self.canvas, row).fill(0)),
+            Disposal::Restore(place, pixels) => {
+                let mut rest = &pixels[..];
+                for row in 0..place.height {
+                    let span = place.span(&mut self.canvas, row);
+                    let (before, more) = rest.split_at(span.len());
+                    span.copy_from_slice(before);
+                    rest = more;
+                }
+            }
+        }
     }
+}
+
+impl Place {
+    /// The pixels of the canvas that are there, row by row.
+    fn covered(self, canvas: &mut Raster) -> Vec<u8> {
+        let mut pixels = Vec::new();
+        (0..self.height).for_each(|row| pixels.extend_from_slice(self.span(canvas, row)));
+        pixels
+    }
+
+    /// The pixels of the canvas that a row of the frame covers.
+    fn span(self, canvas: &mut Raster, row: usize) -> &mut [u8] {
+        let width = canvas.width as usize;
+        let (left, right) = (self.left.min(width), (self.left + self.width).min(width));
+        let start = (self.top + row) * width;
+        canvas.pixels.get_mut((start + left) * 4..(start + right) * 4).unwrap_or_default()
+    }
+}
+
+/// The pixel of each index: nothing for one that is transparent, or that has no colour.
+fn colors(palette: &[u8], transparent: Option<u8>) -> [Option<[u8; 4]>; 256] {
+    let mut colors = [None; 256];
+    for (color, [r, g, b]) in colors.iter_mut().zip(palette.as_chunks().0) {
+        *color = Some([*r, *g, *b, 255]);
+    }
+    if let Some(index) = transparent {
+        colors[usize::from(index)] = None;
+    }
+    colors
 }

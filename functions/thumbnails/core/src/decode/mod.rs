@@ -43,10 +43,10 @@ pub(crate) enum Pixels {
 }
 
 impl Pixels {
-    /// The part at its final size.
-    pub(crate) fn resized(&self, size: (u32, u32)) -> Result<Raster, Error> {
+    /// The part at its final size. The pixels are used up.
+    pub(crate) fn resized(self, size: (u32, u32)) -> Result<Raster, Error> {
         match self {
-            Self::Packed(raster, area) => Ok(raster.resized(*area, size)),
+            Self::Packed(mut raster, area) => Ok(raster.resized(area, size)),
             Self::Planes(planes) => planes.resized(size),
         }
     }
@@ -54,9 +54,16 @@ impl Pixels {
 
 /// A frame of an animation: the whole picture, and how many milliseconds it is shown.
 #[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) raster: Raster,
+pub(crate) struct Frame<'a> {
+    /// The decoder's own, which makes the next frame whatever was done to this one by [`Raster::resized`].
+    pub(crate) raster: &'a mut Raster,
     pub(crate) millis: u32,
+}
+
+/// Frames, one after the other.
+pub(crate) trait Frames {
+    /// The next frame, or nothing after the last one.
+    fn next(&mut self) -> Result<Option<Frame<'_>>, Error>;
 }
 
 /// A file whose header has been read.
@@ -117,7 +124,7 @@ impl<'a> Decoder<'a> {
 
 /// See [`Decoder::animation`].
 pub(crate) struct Animation<'a> {
-    pub(crate) frames: Box<dyn Iterator<Item = Result<Frame, Error>> + 'a>,
+    pub(crate) frames: Box<dyn Frames + 'a>,
     pub(crate) profile: Option<Vec<u8>>,
     pub(crate) loops: u16,
 }
@@ -125,14 +132,4 @@ pub(crate) struct Animation<'a> {
 /// A decoder's failure; if it is time to stop, then that is the cause.
 fn failed(cancel: &Cancel, error: impl std::fmt::Display) -> Error {
     if cancel.is_set() { Error::Cancelled } else { Error::malformed(error) }
-}
-
-/// A profile within the limits.
-fn profile(profile: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {
-    match profile {
-        Some(profile) if profile.len() > limits::PROFILE_BYTES => {
-            Err(Error::TooLarge("its colour profile has more than 1 MB"))
-        }
-        profile => Ok(profile),
-    }
 }

@@ -1,13 +1,21 @@
 //! PNG. Of an animated one the still picture.
 
+use fdeflate::BoundedDecompressionError;
 use png::{ColorType, Limits, Reader, Transformations};
 
-use super::{Header, Picture, Pixels, failed, profile};
+use super::{Header, Picture, Pixels, failed};
 use crate::{
-    Cancel, Error, cancel::Source, geometry::Plan, limits, orientation::Orientation, raster::Layout, shrink::Shrinker,
+    Cancel, Error,
+    cancel::Source,
+    geometry::Plan,
+    limits,
+    orientation::Orientation,
+    raster::{Layout, Raster},
+    shrink::Shrinker,
 };
 
 pub(crate) struct Decoder<'a> {
+    bytes: &'a [u8],
     reader: Reader<Source<'a>>,
     header: Header,
     cancel: &'a Cancel,
@@ -18,6 +26,8 @@ impl<'a> Decoder<'a> {
         let allowed = Limits { bytes: limits::DECODER_BYTES };
         let mut decoder = png::Decoder::new_with_limits(Source::new(bytes, cancel), allowed);
         decoder.set_ignore_text_chunk(true);
+        // It would unpack one of any size: `profile` does it.
+        decoder.set_ignore_iccp_chunk(true);
         // A wrong sum is no reason to show nothing, and a right one no reason to trust the file.
         decoder.ignore_checksums(true);
         // 8 bits a channel, and no palettes.
@@ -27,7 +37,7 @@ impl<'a> Decoder<'a> {
         let reader = decoder.read_info().map_err(|error| failed(cancel, error))?;
         let exif = reader.info().exif_metadata.as_deref();
         let orientation = exif.map(Orientation::of_exif_block).unwrap_or_default();
-        Ok(Self { reader, header: Header { width, height, orientation, frames: 1 }, cancel })
+        Ok(Self { bytes, reader, header: Header { width, height, orientation, frames: 1 }, cancel })
     }
 
     pub(super) fn header(&self) -> Header {
@@ -36,7 +46,7 @@ impl<'a> Decoder<'a> {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // rows of a picture within the limits
     pub(super) fn picture(mut self, plan: &Plan) -> Result<Picture, Error> {
-        let profile = profile(self.reader.info().icc_profile.as_deref().map(<[u8]>::to_vec))?;
+        let profile = profile(self.bytes)?;
         let (stored, layout) = match self.reader.output_color_type().0 {
             ColorType::Grayscale => (1, Layout::Gray),
             ColorType::GrayscaleAlpha => (2, Layout::Rgba),
@@ -59,10 +69,20 @@ impl<'a> Decoder<'a> {
             }
         };
         if self.reader.info().interlaced {
+            let row = self.header.width as usize * stored;
+            // Nothing to shrink, nothing to widen: these are the pixels.
+            let finished = factor == 1 && stored == layout.bytes();
+            let shrunk = if finished { 0 } else { row / stored * layout.bytes() * end / usize::from(factor).pow(2) };
             let size = self.reader.output_buffer_size().ok_or_else(|| Error::malformed("too many bytes"))?;
+            limits::check_memory((size + shrunk) as u64)?;
             let mut whole = vec![0; size];
             self.reader.next_frame(&mut whole).map_err(|error| failed(self.cancel, error))?;
-            whole.chunks_exact(self.header.width as usize * stored).take(end).for_each(push);
+            if finished {
+                whole.truncate(row * end);
+                let raster = Raster { width: self.header.width, height: end as u32, layout, pixels: whole };
+                return Ok(Picture { pixels: Pixels::Packed(raster, plan.area), profile });
+            }
+            whole.chunks_exact(row).take(end).for_each(push);
         } else {
             for _ in 0..end {
                 let row = self.reader.next_row().map_err(|error| failed(self.cancel, error))?;
@@ -73,4 +93,37 @@ impl<'a> Decoder<'a> {
         let pixels = Pixels::Packed(shrinker.finish(), plan.area.scaled(scale, scale));
         Ok(Picture { pixels, profile })
     }
+}
+
+/// The colour profile, which is unpacked no further than a profile may be large. One that is broken is none.
+fn profile(file: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    let Some(chunk) = chunk_before_pixels(file, *b"iCCP") else { return Ok(None) };
+    // A name, the end of the name, and 0 for the one way to pack it that there is.
+    let name = chunk.iter().position(|byte| *byte == 0).filter(|length| (1..80).contains(length));
+    let Some([0, packed @ ..]) = name.and_then(|end| chunk.get(end + 1..)) else { return Ok(None) };
+    match fdeflate::decompress_to_vec_bounded(packed, limits::PROFILE_BYTES) {
+        Ok(profile) => Ok(Some(profile)),
+        Err(BoundedDecompressionError::OutputTooLarge { .. }) => {
+            Err(Error::TooLarge("its colour profile has more than 1 MB"))
+        }
+        Err(BoundedDecompressionError::DecompressionError { .. }) => Ok(None),
+    }
+}
+
+/// The first chunk of this name, of those that are before the pixels.
+fn chunk_before_pixels(file: &[u8], wanted: [u8; 4]) -> Option<&[u8]> {
+    let mut rest = file.get(8..)?;
+    while let Some(([l0, l1, l2, l3, name @ ..], after)) = rest.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([*l0, *l1, *l2, *l3]) as usize;
+        if *name == *b"IDAT" {
+            return None;
+        }
+        let data = after.get(..length)?;
+        if *name == wanted {
+            return Some(data);
+        }
+        // Behind the data is a sum of it.
+        rest = after.get(length + 4..)?;
+    }
+    None
 }

@@ -110,8 +110,10 @@ pub enum Refusal {
         /// Completes a sentence about it.
         reason: &'static str,
     },
-    /// The signature is missing, wrong or past its end.
+    /// The signature is missing or past its end.
     Forbidden(&'static str),
+    /// The signature is of none of the keys.
+    WrongSignature,
 }
 
 impl fmt::Display for Refusal {
@@ -119,6 +121,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::Invalid { field, reason } => write!(f, "{field}: {reason}"),
             Self::Forbidden(reason) => f.write_str(reason),
+            Self::WrongSignature => f.write_str("the signature is wrong"),
         }
     }
 }

@@ -35,13 +35,12 @@ impl fmt::Debug for SigningKey {
 
 /// Takes the same time for every wrong signature.
 pub(super) fn check(keys: &[SigningKey], text: &str, signature: &str) -> Result<(), Refusal> {
-    let wrong = Refusal::Forbidden("the signature is wrong");
-    let signature = from_hex(signature).ok_or_else(|| wrong.clone())?;
+    let signature = from_hex(signature).ok_or(Refusal::WrongSignature)?;
     // Every key is tried, whichever fits.
     let fits = keys
         .iter()
         .fold(false, |fits, SigningKey(mac)| fits | mac.clone().chain_update(text).verify_slice(&signature).is_ok());
-    if fits { Ok(()) } else { Err(wrong) }
+    if fits { Ok(()) } else { Err(Refusal::WrongSignature) }
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {

@@ -71,6 +71,81 @@ pub(crate) fn webp(pixels: &[u8], (width, height): (u32, u32), colors: image_web
     bytes
 }
 
+/// A PNG of four bytes a pixel whose rows come in seven passes.
+pub(crate) fn interlaced_png(pixels: &[u8], (width, height): (usize, usize)) -> Vec<u8> {
+    let passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+    let mut rows = Vec::new();
+    for (left, top, right, down) in passes.into_iter().filter(|(left, ..)| *left < width) {
+        for y in (top..height).step_by(down) {
+            rows.push(0);
+            rows.extend((left..width).step_by(right).flat_map(|x| &pixels[(y * width + x) * 4..][..4]));
+        }
+    }
+    let mut bytes = Vec::new();
+    let side = |side: usize| u32::try_from(side).expect("small");
+    let mut encoder = png::Encoder::new(&mut bytes, side(width), side(height));
+    encoder.set_color(png::ColorType::Rgba);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_chunk(png::chunk::IDAT, &fdeflate::compress_to_vec(&rows)).expect("a chunk");
+    drop(writer);
+    // The last byte of the header; nobody looks at its sum.
+    bytes[28] = 1;
+    bytes
+}
+
+/// A PNG with a colour profile of so many bytes, which mean nothing.
+pub(crate) fn png_with_profile(length: usize) -> Vec<u8> {
+    let mut packed = fdeflate::Compressor::new(b"a name\0\0".to_vec()).expect("a header");
+    let mut left = length;
+    while left > 0 {
+        let part = left.min(1 << 20);
+        packed.write_data(&vec![7; part]).expect("packed");
+        left -= part;
+    }
+    let mut bytes = png(&[9; 16 * 16 * 3], (16, 16), (png::ColorType::Rgb, png::BitDepth::Eight), |_| {});
+    let chunk = packed.finish().expect("packed");
+    let length = u32::try_from(chunk.len()).expect("small").to_be_bytes();
+    // Behind signature and header, which have 33 bytes.
+    bytes.splice(33..33, [&length[..], b"iCCP", &chunk, &[0; 4]].concat());
+    bytes
+}
+
+/// A file of WebP that is made of these chunks.
+pub(crate) fn riff(chunks: &[Vec<u8>]) -> Vec<u8> {
+    let chunks = chunks.concat();
+    let length = u32::try_from(chunks.len() + 4).expect("small").to_le_bytes();
+    [&b"RIFF"[..], &length, b"WEBP", &chunks].concat()
+}
+
+/// A chunk of a WebP.
+pub(crate) fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(data.len()).expect("small").to_le_bytes();
+    [&name, &length[..], data, &[0][..data.len() % 2]].concat()
+}
+
+/// The chunk that makes a WebP an extended one. Of the flags, 2 is an animation and 16 transparency.
+pub(crate) fn canvas(flags: u8, (width, height): (u32, u32)) -> Vec<u8> {
+    let side = |side: u32| [(side - 1).to_le_bytes()[0], (side - 1).to_le_bytes()[1], 0];
+    chunk(*b"VP8X", &[&[flags, 0, 0, 0][..], &side(width), &side(height)].concat())
+}
+
+/// The chunk before the frames of an animation.
+pub(crate) fn animated() -> Vec<u8> {
+    chunk(*b"ANIM", &[0; 6])
+}
+
+/// A frame of an animation in its upper left corner, made of these chunks.
+pub(crate) fn frame((width, height): (u32, u32), chunks: &[Vec<u8>]) -> Vec<u8> {
+    let side = |side: u32| [(side - 1).to_le_bytes()[0], (side - 1).to_le_bytes()[1], 0];
+    chunk(*b"ANMF", &[&[0; 6][..], &side(width), &side(height), &[100, 0, 0, 0], &chunks.concat()].concat())
+}
+
+/// The VP8 stream of a picture of four quarters, as a chunk.
+pub(crate) fn vp8(width: u16, height: u16) -> Vec<u8> {
+    let transform = boxed(width.into(), height.into(), Fit::Cover, Format::WebP);
+    thumbnail(&quarters_jpeg(width, height), transform).bytes[12..].to_vec()
+}
+
 /// A GIF of solid frames, each with its colour, delay in hundredths of a second, and place.
 pub(crate) fn gif(width: u16, height: u16, frames: &[Solid]) -> Vec<u8> {
     let mut bytes = Vec::new();

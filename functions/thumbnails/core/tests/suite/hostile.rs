@@ -2,17 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use ::gif::DisposalMethod;
 use jpeg_encoder::{ColorType, SamplingFactor};
 use png::BitDepth;
-use thumbnails_core::{Cancel, Error, Fit, Format, limits, render};
+use thumbnails_core::{Cancel, Error, Fit, Format, Transform, limits, render};
 
-use crate::files::{self, Solid, boxed, gif, jpeg, png, quarters, quarters_jpeg, waves, webp};
+use crate::files::{
+    self, Solid, boxed, canvas, chunk, gif, jpeg, png, quarters, quarters_jpeg, riff, vp8, waves, webp,
+};
 
-/// What rendering a file at 64 x 64 ends in. It may not take a second in any case.
+/// What rendering a file at 64 x 64 ends in. It takes less than a second in any case, and a little more where other tests
+/// have the machine.
 fn outcome(bytes: &[u8]) -> Result<(), Error> {
     let start = Instant::now();
     let result = render(bytes, &boxed(64, 64, Fit::Cover, Format::WebP), &Cancel::never());
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}: {result:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}: {result:?}", start.elapsed());
     result.map(|_| ())
 }
 
@@ -78,7 +82,7 @@ fn a_bomb_is_known_by_its_header() {
 }
 
 fn solid() -> Solid {
-    Solid { color: [1, 2, 3], delay: 1, place: [0, 0, 4, 4], dispose: ::gif::DisposalMethod::Keep }
+    Solid { color: [1, 2, 3], delay: 1, place: [0, 0, 4, 4], dispose: DisposalMethod::Keep }
 }
 
 /// A PNG that starts well, and holds a few bytes in place of its rows.
@@ -94,13 +98,7 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
 
 fn webp_canvas(width: u32, height: u32) -> Vec<u8> {
     let plain = webp(&[0; 3 * 4 * 4], (4, 4), image_webp::ColorType::Rgb8);
-    let mut bytes = b"RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0".to_vec();
-    bytes.extend(&(width - 1).to_le_bytes()[..3]);
-    bytes.extend(&(height - 1).to_le_bytes()[..3]);
-    bytes.extend(&plain[12..]);
-    let size = u32::try_from(bytes.len() - 8).expect("small").to_le_bytes();
-    bytes[4..8].copy_from_slice(&size);
-    bytes
+    riff(&[canvas(0, (width, height)), plain[12..].to_vec()])
 }
 
 #[test]
@@ -119,6 +117,102 @@ fn a_lie_about_the_size_ends_soon() {
 }
 
 #[test]
+fn the_streams_of_a_webp_are_as_large_as_they_should_be() {
+    let lie = Err(Error::Malformed("a stream is not as large as its frame".to_owned()));
+    let small = (16, 16);
+    // The decoder makes room for what a stream says, and looks at the canvas later.
+    let mut huge = vp8(16, 16);
+    huge[14..18].copy_from_slice(&[0xFF, 0x3F, 0xFF, 0x3F]);
+    assert_eq!(outcome(&riff(&[canvas(0, small), huge.clone()])), lie, "a picture of 268 million pixels");
+    let frames = |inner: &[Vec<u8>]| {
+        let frame = files::frame(small, inner);
+        riff(&[canvas(0x12, small), files::animated(), frame.clone(), frame])
+    };
+    assert_eq!(outcome(&frames(&[huge])), lie, "a frame of 268 million pixels");
+    // Beside transparency it never looks.
+    let transparency = chunk(*b"ALPH", &[&[0][..], &[255; 16 * 16]].concat());
+    assert_eq!(outcome(&frames(&[transparency.clone(), vp8(64, 64)])), lie, "a frame of 64 x 64");
+    outcome(&frames(&[transparency.clone(), vp8(16, 16)])).expect("all of one size");
+    // A length that the decoder and this check would not go on from in the same place.
+    let mut odd = files::frame(small, &[vp8(16, 16)]);
+    odd[4] += 1;
+    odd.push(0);
+    let odd = riff(&[canvas(0x12, small), files::animated(), odd.clone(), odd]);
+    assert!(matches!(outcome(&odd), Err(Error::Malformed(_))), "{:?}", outcome(&odd));
+}
+
+#[test]
+fn what_a_decoder_would_hold_is_bounded() {
+    // Lossless without alpha: the decoder has all pixels twice.
+    let bytes = webp_lossless_header(7000, 7000);
+    assert_eq!(outcome(&bytes), Err(Error::TooLarge("it takes too much memory")));
+    assert!(matches!(outcome(&webp_lossless_header(5000, 5000)), Err(Error::Malformed(_))));
+}
+
+#[test]
+fn tables_are_counted_before_they_are_made() {
+    // 16 x 16 pixels. Where there is one group of codes for each block, the largest number of a block tells how many.
+    let stream = |red: u64, green: u64| {
+        let single = |symbol| [(0b101, 3), (symbol, 8)];
+        let head = [(0x2F, 8), (15, 14), (15, 14), (0, 4), (0, 2), (1, 1), (0, 3), (0, 1)];
+        let codes = [green, red, 0, 0, 0].map(single).concat();
+        bits(&[&head[..], &codes].concat())
+    };
+    let file = |stream: &[u8]| riff(&[chunk(*b"VP8L", stream)]);
+    let too_much = Err(Error::TooLarge("it takes too much memory"));
+    assert_eq!(outcome(&file(&stream(255, 255))), too_much, "65536 groups");
+    assert!(matches!(outcome(&file(&stream(0, 200))), Err(Error::Malformed(_))), "201 groups, and then nothing");
+    // Transparency is such a stream without a header.
+    let alpha = bits(&[&[(1, 8), (0, 2), (1, 1), (0, 3), (0, 1)][..], &[[(0b101, 3), (255, 8)]; 5].concat()].concat());
+    let alpha = chunk(*b"ALPH", &alpha);
+    let still = riff(&[canvas(0x10, (16, 16)), alpha.clone(), vp8(16, 16)]);
+    assert_eq!(outcome(&still), too_much, "transparency");
+    let frame = files::frame((16, 16), &[alpha, vp8(16, 16)]);
+    let animated = riff(&[canvas(0x12, (16, 16)), files::animated(), frame.clone(), frame]);
+    assert_eq!(outcome(&animated), too_much, "transparency of a frame");
+}
+
+/// Numbers of so many bits each, the lowest bit first.
+fn bits(numbers: &[(u64, usize)]) -> Vec<u8> {
+    let bits: Vec<bool> = numbers.iter().flat_map(|(n, count)| (0..*count).map(move |at| n >> at & 1 == 1)).collect();
+    let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+    bits.chunks(8).map(byte).collect()
+}
+
+#[test]
+fn a_thumbnail_is_no_larger_than_a_function_may_answer() {
+    let mut noise = noise();
+    let mut bytes = Vec::new();
+    let palette: Vec<u8> = (0..256 * 3).map(|_| noise()).collect();
+    let mut encoder = ::gif::Encoder::new(&mut bytes, 600, 600, &palette).expect("a header");
+    for _ in 0..16 {
+        let pixels: Vec<u8> = (0..600 * 600).map(|_| noise()).collect();
+        encoder.write_frame(&::gif::Frame::from_indexed_pixels(600, 600, pixels, None)).expect("encodes");
+    }
+    drop(encoder);
+    let transform = Transform { quality: 100, ..boxed(600, 600, Fit::Cover, Format::WebP) };
+    let refused = render(&bytes, &transform, &Cancel::never());
+    assert_eq!(refused, Err(Error::TooLarge("the thumbnail has more than 4.5 MB")));
+}
+
+/// Bytes without an order, the same in each run.
+fn noise() -> impl FnMut() -> u8 {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    }
+}
+
+/// A lossless WebP with sizes, and nothing after them.
+fn webp_lossless_header(width: u32, height: u32) -> Vec<u8> {
+    let sides = (width - 1) | (height - 1) << 14;
+    riff(&[chunk(*b"VP8L", &[&[0x2F], &sides.to_le_bytes()[..], &[0; 27]].concat())])
+}
+
+#[test]
 fn animations_have_an_end() {
     let frames = |count: usize, side: u16| {
         let solid = || Solid { place: [0, 0, 1, 1], ..solid() };
@@ -128,6 +222,19 @@ fn animations_have_an_end() {
     outcome(&frames(100, 16)).expect("a hundred frames");
     assert_too_large(&frames(101, 16), "101 frames");
     assert_too_large(&frames(60, 1000), "60 million pixels in 60 frames");
+    // What lies outside of the canvas is not seen, and is unpacked.
+    let mut bytes = frames(100, 16);
+    let starts: Vec<usize> = bytes.windows(10).zip(0..).filter(|(at, _)| is_frame(at)).map(|(_, at)| at).collect();
+    assert_eq!(starts.len(), 100);
+    for at in starts {
+        bytes[at + 5..at + 9].copy_from_slice(&[0x58, 0x1B, 0x58, 0x1B]);
+    }
+    assert_too_large(&bytes, "100 frames of 7000 x 7000 on 16 x 16");
+}
+
+/// Whether this is the head of a frame of one pixel in the corner of a GIF.
+fn is_frame(bytes: &[u8]) -> bool {
+    bytes[..9] == [b',', 0, 0, 0, 0, 1, 0, 1, 0]
 }
 
 #[test]
@@ -141,10 +248,9 @@ fn a_progressive_jpeg_has_at_most_200_scans() {
     let last_scan = bytes[starts[starts.len() - 1]..bytes.len() - 2].to_vec();
     let body = &bytes[..bytes.len() - 2];
     let with = |more: usize| [body, &last_scan.repeat(more), &[0xFF, 0xD9]].concat();
-    assert!(!matches!(outcome(&with(100)), Err(Error::TooLarge(_))));
-    let transform = boxed(64, 64, Fit::Cover, Format::WebP);
-    let refused = render(&with(5000), &transform, &Cancel::never());
-    assert_eq!(refused, Err(Error::TooLarge("it has more than 200 scans")));
+    assert!(!matches!(outcome(&with(200 - starts.len())), Err(Error::TooLarge(_))), "200 scans");
+    let refused = outcome(&with(201 - starts.len()));
+    assert_eq!(refused, Err(Error::TooLarge("it has more than 200 scans")), "201 scans");
 }
 
 #[test]
@@ -153,20 +259,14 @@ fn a_colour_profile_has_at_most_a_megabyte() {
     let flat = vec![9; 16 * 16 * 3];
     let bytes = jpeg(&flat, (16, 16), ColorType::Rgb, |encoder| encoder.add_icc_profile(&large).expect("fits"));
     assert_too_large(&bytes, "in a JPEG");
-    let size = (16, 16);
-    let mut info = ::png::Info::with_size(16, 16);
-    info.color_type = ::png::ColorType::Rgb;
-    info.bit_depth = BitDepth::Eight;
-    info.icc_profile = Some(large.into());
-    let mut bytes = Vec::new();
-    let mut writer = ::png::Encoder::with_info(&mut bytes, info).expect("valid").write_header().expect("a header");
-    writer.write_image_data(&flat).expect("encodes");
-    drop(writer);
-    assert_too_large(&bytes, "in a PNG");
+    assert_too_large(&files::png_with_profile(limits::PROFILE_BYTES + 1), "in a PNG");
+    // Some 300 kB, which would be unpacked as far as there is memory.
+    assert_too_large(&files::png_with_profile(300 << 20), "in a PNG, 300 MB");
+    outcome(&files::png_with_profile(limits::PROFILE_BYTES)).expect("a profile that is none is left out");
     let mut encoder_bytes = Vec::new();
     let mut encoder = image_webp::WebPEncoder::new(&mut encoder_bytes);
     encoder.set_icc_profile(vec![7; limits::PROFILE_BYTES + 1]);
-    encoder.encode(&flat, size.0, size.1, image_webp::ColorType::Rgb8).expect("encodes");
+    encoder.encode(&flat, 16, 16, image_webp::ColorType::Rgb8).expect("encodes");
     assert_too_large(&encoder_bytes, "in a WebP");
 }
 
@@ -175,6 +275,22 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let rgb = quarters(40, 30);
     let small = (40, 30);
     let rgba: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 200]).collect();
+    let png = png(&rgba, (40, 30), (::png::ColorType::Rgba, BitDepth::Eight), |_| {});
+    let quarter = |at: u16, dispose| {
+        let color = files::QUARTERS[usize::from(at)];
+        Solid { color, delay: 10, place: [at * 10, at * 5, 20, 20], dispose }
+    };
+    let moving = gif(
+        40,
+        30,
+        &[
+            quarter(0, DisposalMethod::Keep),
+            quarter(1, DisposalMethod::Previous),
+            quarter(2, DisposalMethod::Background),
+        ],
+    );
+    let transparency = chunk(*b"ALPH", &[&[0][..], &[200; 16 * 16]].concat());
+    let frame = files::frame((16, 16), &[transparency, vp8(16, 16)]);
     vec![
         ("baseline", jpeg(&rgb, small, ColorType::Rgb, |encoder| encoder.set_sampling_factor(SamplingFactor::R_4_2_0))),
         ("progressive", jpeg(&rgb, small, ColorType::Rgb, |encoder| encoder.set_progressive(true))),
@@ -182,10 +298,16 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
             "turned",
             jpeg(&rgb, small, ColorType::Rgb, |encoder| encoder.add_app_segment(1, files::exif(6)).expect("fits")),
         ),
-        ("png", png(&rgba, (40, 30), (::png::ColorType::Rgba, BitDepth::Eight), |_| {})),
         ("webp", webp(&rgba, (40, 30), image_webp::ColorType::Rgba8)),
         ("lossy webp", files::thumbnail(&quarters_jpeg(40, 30), boxed(40, 30, Fit::Cover, Format::WebP)).bytes),
+        ("webp with transparency", files::thumbnail(&png, boxed(40, 30, Fit::Cover, Format::WebP)).bytes),
+        ("animated webp", files::thumbnail(&moving, boxed(40, 30, Fit::Cover, Format::WebP)).bytes),
+        ("animated webp with transparency", riff(&[canvas(0x12, (16, 16)), files::animated(), frame.clone(), frame])),
+        ("interlaced png", files::interlaced_png(&rgba, (40, 30))),
+        ("png with a profile", files::png_with_profile(100)),
         ("gif", gif(4, 4, &[solid(), solid()])),
+        ("animated gif", moving),
+        ("png", png),
     ]
 }
 

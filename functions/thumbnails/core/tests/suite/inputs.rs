@@ -97,6 +97,47 @@ fn index_of(color: [u8; 3]) -> u8 {
 }
 
 #[test]
+fn grey_of_any_depth_is_read() {
+    let size = (64, 64);
+    // Bright on the left, dark on the right: 170 and 85 of 255 in each depth.
+    let row = |left: &[u8], right: &[u8]| [left.repeat(32), right.repeat(32)].concat();
+    let files = [
+        (BitDepth::Sixteen, row(&[0xAA, 0xAA], &[0x55, 0x55]).repeat(64)),
+        (BitDepth::Eight, row(&[0xAA], &[0x55]).repeat(64)),
+        (BitDepth::Four, [[0xAA; 16], [0x55; 16]].concat().repeat(64)),
+        (BitDepth::Two, [[0xAA; 8], [0x55; 8]].concat().repeat(64)),
+    ];
+    for (depth, pixels) in files {
+        let bytes = png(&pixels, size, (png::ColorType::Grayscale, depth), |_| {});
+        let shown = Pixels::of_webp(&thumbnail(&bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);
+        shown.assert_quarters([[170; 3], [85; 3], [170; 3], [85; 3]], &format!("{depth:?}"));
+    }
+}
+
+#[test]
+fn a_colour_of_a_palette_may_be_transparent() {
+    let indexed = [[0; 32], [1; 32]].concat().repeat(64);
+    let bytes = png(&indexed, (64, 64), (png::ColorType::Indexed, BitDepth::Eight), |encoder| {
+        encoder.set_palette(vec![200, 100, 50, 1, 2, 3]);
+        encoder.set_trns(vec![255, 0]);
+    });
+    let shown = Pixels::of_webp(&thumbnail(&bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);
+    assert!(shown.alpha);
+    assert_eq!((shown.at(0.25, 0.5)[3], shown.at(0.75, 0.5)[3]), (255, 0));
+}
+
+#[test]
+fn it_is_no_matter_in_which_order_the_rows_of_a_png_come() {
+    let pixels: Vec<u8> = (0..131 * 97 * 4_u32).map(|at| (at * at / 251 % 256) as u8).collect();
+    let plain = png(&pixels, (131, 97), (png::ColorType::Rgba, BitDepth::Eight), |_| {});
+    let interlaced = files::interlaced_png(&pixels, (131, 97));
+    for (width, height) in [(16, 16), (100, 20), (131, 97)] {
+        let transform = boxed(width, height, Fit::Cover, Format::WebP);
+        assert_eq!(thumbnail(&interlaced, transform).bytes, thumbnail(&plain, transform).bytes, "{width} x {height}");
+    }
+}
+
+#[test]
 fn transparency_is_kept_and_white_in_jpeg() {
     let gray_alpha: Vec<u8> = (0..100 * 100).flat_map(|at| [60, if at % 100 < 50 { 255 } else { 0 }]).collect();
     let bytes = png(&gray_alpha, (100, 100), (png::ColorType::GrayscaleAlpha, BitDepth::Eight), |_| {});
@@ -162,12 +203,48 @@ fn every_turn_is_undone() {
         let whole = thumbnail(&bytes, boxed(100, 100, Fit::Inside, Format::WebP));
         let sides = if turned { (80, 100) } else { (100, 80) };
         assert_eq!((whole.width, whole.height), sides, "orientation {orientation}");
-        for thumbnail in [whole, thumbnail(&bytes, boxed(33, 33, Fit::Cover, Format::WebP))] {
+        let square = |bytes: &[u8]| thumbnail(bytes, boxed(33, 33, Fit::Cover, Format::WebP));
+        // What JPEG has in front of the data, the others have not.
+        let exif = files::exif(orientation).split_off(6);
+        for thumbnail in [whole, square(&bytes), square(&turned_png(&exif)), square(&turned_webp(&exif))] {
             let pixels = Pixels::of_webp(&thumbnail.bytes);
             assert_eq!((pixels.width, pixels.height), (thumbnail.width, thumbnail.height));
             pixels.assert_quarters(expected, &format!("orientation {orientation}"));
         }
     }
+}
+
+fn turned_png(exif: &[u8]) -> Vec<u8> {
+    png_with(|info| info.exif_metadata = Some(exif.to_vec().into()), &quarters(200, 160), (200, 160))
+}
+
+fn turned_webp(exif: &[u8]) -> Vec<u8> {
+    webp_with(|encoder| encoder.set_exif_metadata(exif.to_vec()), &quarters(200, 160), (200, 160))
+}
+
+/// A PNG of three bytes a pixel, with what is added to its header.
+fn png_with(add: impl FnOnce(&mut png::Info<'static>), rgb: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
+    let mut info = png::Info::with_size(width, height);
+    (info.color_type, info.bit_depth) = (png::ColorType::Rgb, BitDepth::Eight);
+    add(&mut info);
+    let mut bytes = Vec::new();
+    let mut writer = png::Encoder::with_info(&mut bytes, info).expect("valid").write_header().expect("a header");
+    writer.write_image_data(rgb).expect("encodes");
+    drop(writer);
+    bytes
+}
+
+/// A WebP of three bytes a pixel, with what is added to it.
+fn webp_with(
+    add: impl FnOnce(&mut image_webp::WebPEncoder<&mut Vec<u8>>),
+    rgb: &[u8],
+    (width, height): (u32, u32),
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = image_webp::WebPEncoder::new(&mut bytes);
+    add(&mut encoder);
+    encoder.encode(rgb, width, height, image_webp::ColorType::Rgb8).expect("encodes");
+    bytes
 }
 
 #[test]
@@ -176,14 +253,18 @@ fn a_colour_profile_is_applied_and_left_behind() {
     let flat = [200, 100, 50].repeat(64 * 64);
     let plain = jpeg(&flat, (64, 64), ColorType::Rgb, |_| {});
     let wide = jpeg(&flat, (64, 64), ColorType::Rgb, |encoder| encoder.add_icc_profile(&p3).expect("fits"));
-    let png_wide = png(&flat, (64, 64), (png::ColorType::Rgb, BitDepth::Eight), |_| {});
+    let png_plain = png(&flat, (64, 64), (png::ColorType::Rgb, BitDepth::Eight), |_| {});
+    let png_wide = png_with(|info| info.icc_profile = Some(p3.clone().into()), &flat, (64, 64));
+    let webp_wide = webp_with(|encoder| encoder.set_icc_profile(p3.clone()), &flat, (64, 64));
     let red = |bytes: &[u8]| {
         let thumbnail = thumbnail(bytes, boxed(32, 32, Fit::Cover, Format::WebP));
         assert!(!thumbnail.bytes.windows(4).any(|four| four == b"ICCP"));
         Pixels::of_webp(&thumbnail.bytes).at(0.5, 0.5)[0]
     };
-    assert!(red(&plain).abs_diff(200) < 6 && red(&png_wide).abs_diff(200) < 6);
-    assert!(red(&wide) > 206, "{}", red(&wide));
+    assert!(red(&plain).abs_diff(200) < 6 && red(&png_plain).abs_diff(200) < 6);
+    for bytes in [&wide, &png_wide, &webp_wide] {
+        assert!(red(bytes) > 206, "{}", red(bytes));
+    }
     let srgb = ColorProfile::new_srgb().encode().expect("a profile");
     let tagged = jpeg(&flat, (64, 64), ColorType::Rgb, |encoder| encoder.add_icc_profile(&srgb).expect("fits"));
     let transform = boxed(32, 32, Fit::Cover, Format::WebP);

@@ -40,7 +40,7 @@ fn every_vector_holds() {
                 assert_eq!(&again.query(), canonical, "{title}: the canonical form is its own");
             }
             (None, Some(invalid), Err(Refusal::Invalid { field, .. })) => assert_eq!(field, invalid, "{title}"),
-            (None, None, Err(Refusal::Forbidden(_))) => assert!(vector.forbidden, "{title}"),
+            (None, None, Err(Refusal::Forbidden(_) | Refusal::WrongSignature)) => assert!(vector.forbidden, "{title}"),
             (_, _, parsed) => panic!("{title}: {parsed:?}"),
         }
     }

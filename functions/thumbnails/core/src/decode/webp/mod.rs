@@ -1,5 +1,8 @@
 //! WebP, by a decoder in safe Rust.
 
+mod chunks;
+mod lossless;
+
 use image_webp::{LoopCount, WebPDecoder};
 
 use super::{Animation, Frame, Header, Picture, Pixels, failed};
@@ -25,6 +28,7 @@ impl<'a> Decoder<'a> {
         let (width, height) = file.dimensions();
         let frames = if file.is_animated() { file.num_frames() } else { 1 };
         limits::check(width, height, frames)?;
+        limits::check_memory(chunks::memory(bytes, (width, height), file.has_alpha())?)?;
         // The limit holds for what is read next: first the metadata, later the pixels.
         file.set_memory_limit(limits::PROFILE_BYTES);
         let profile = file.icc_profile().map_err(|error| match error {
@@ -55,19 +59,36 @@ impl<'a> Decoder<'a> {
         };
         // Every viewer clears to nothing; the decoder would clear not at all.
         self.file.set_background_color([0; 4]).map_err(|error| failed(self.cancel, error))?;
-        let mut raster = self.blank()?;
-        let profile = self.profile.take();
-        let frames = (0..self.header.frames).map(move |_| {
-            self.cancel.check()?;
-            let millis = self.file.read_frame(&mut raster.pixels).map_err(|error| failed(self.cancel, error))?;
-            Ok(Frame { raster: raster.clone(), millis })
-        });
-        Ok(Animation { frames: Box::new(frames), profile, loops })
+        let raster = self.blank()?;
+        let (file, header, cancel) = (self.file, self.header, self.cancel);
+        Ok(Animation {
+            frames: Box::new(Frames { file, left: header.frames, raster, cancel }),
+            profile: self.profile,
+            loops,
+        })
     }
 
     fn blank(&self) -> Result<Raster, Error> {
         let size = self.file.output_buffer_size().ok_or_else(|| Error::malformed("too many bytes"))?;
         let layout = if self.file.has_alpha() { Layout::Rgba } else { Layout::Rgb };
         Ok(Raster { width: self.header.width, height: self.header.height, layout, pixels: vec![0; size] })
+    }
+}
+
+struct Frames<'a> {
+    file: WebPDecoder<Source<'a>>,
+    left: u32,
+    raster: Raster,
+    cancel: &'a Cancel,
+}
+
+impl super::Frames for Frames<'_> {
+    fn next(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let millis = self.file.read_frame(&mut self.raster.pixels).map_err(|error| failed(self.cancel, error))?;
+        Ok(Some(Frame { raster: &mut self.raster, millis }))
     }
 }
