@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod clients;
+#[cfg(target_os = "linux")]
+mod dear;
 mod end;
 #[cfg(target_os = "linux")]
 mod memory;
