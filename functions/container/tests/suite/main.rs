@@ -5,6 +5,8 @@
 mod alarms;
 mod clients;
 mod context;
+#[cfg(target_os = "linux")]
+mod dear;
 mod end;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -7,7 +7,7 @@ use photos::Photo;
 use tests::{container::Container, server::plain_client};
 use tokio::net::TcpListener;
 
-use crate::container;
+use crate::{container, dear};
 
 const MB: u64 = 1024 * 1024;
 /// The largest file that is read: docs/thumbnails.md.
@@ -17,16 +17,22 @@ const REST: u64 = 96 * MB;
 /// glibc keeps a freed block for the next one, in each of its arenas, unless it is told what is large.
 const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
+/// What one thumbnail of any picture takes at most: docs/thumbnails.md.
+const DEAREST: u64 = 400 * MB;
+
 /// A bucket with a small photo, and one in a file that is as large as a file may be.
-async fn bucket() -> SocketAddr {
+async fn photos() -> SocketAddr {
     let small = Bytes::from(Photo::of("small").jpeg(64, 48));
     let mut large = Photo::of("large").jpeg(2000, 1500);
     // What follows the end of a picture is read, and means nothing.
     large.resize(LARGEST, 0);
     let large = Bytes::from(large);
-    let object = async move |Path((_, key)): Path<(String, String)>| {
-        if key == "large.jpg" { large.clone() } else { small.clone() }
-    };
+    bucket(move |key| if key == "large.jpg" { large.clone() } else { small.clone() }).await
+}
+
+/// A bucket that answers every key.
+async fn bucket(object: impl Fn(&str) -> Bytes + Clone + Send + Sync + 'static) -> SocketAddr {
+    let object = async move |Path((_, key)): Path<(String, String)>| object(&key);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/{bucket}/{*key}", get(object))).await });
@@ -48,7 +54,7 @@ async fn a_thousand_thumbnails_at_once_take_the_memory_of_those_that_are_made() 
         eprintln!("skipped: the memory of a container in an image cannot be looked at from here");
         return;
     }
-    let bucket = format!("http://{}", bucket().await);
+    let bucket = format!("http://{}", photos().await);
     // Nothing of a thumbnail needs the database. The queue is what is looked at, not the limits in front of it.
     let limits = [("MAX_IN_FLIGHT", "2000"), ("MAX_WAIT_MS", "60000")];
     let changes = limits.into_iter().chain([("AWS_ENDPOINT_URL_S3", bucket.as_str()), GIVE_BACK]);
@@ -73,4 +79,37 @@ async fn a_thousand_thumbnails_at_once_take_the_memory_of_those_that_are_made() 
     // Those at the end of the queue may be too late on a slow machine.
     assert_eq!(count(200) + count(429) + count(504), 1000, "{answers:?}");
     assert!(count(200) > 0 && count(429) > 0, "{answers:?}");
+}
+
+/// Pictures that are within every limit and as dear as they can be, in few bytes; and some that are not. Made large, since
+/// the last step down is the one that needs all pixels.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_picture_takes_more_than_the_docs_say() {
+    if !Container::is_the_process() {
+        eprintln!("skipped: the memory of a container in an image cannot be looked at from here");
+        return;
+    }
+    let pictures: [(&str, fn() -> Vec<u8>, u16); 6] = [
+        ("still.gif", || dear::gif(7071, 1), 200),
+        ("animated.gif", || dear::gif(5000, 2), 200),
+        ("plain.png", || dear::png(7071, false), 200),
+        ("interlaced.png", || dear::png(7071, true), 200),
+        ("lossless.webp", || dear::webp(7000), 200),
+        ("profile.png", || dear::png_with_profile(240), 413),
+    ];
+    let of = move |key: &str| pictures.iter().find(|(name, ..)| *name == key).map(|(_, make, _)| Bytes::from(make()));
+    let bucket = format!("http://{}", bucket(move |key| of(key).unwrap_or_default()).await);
+    for (name, _, expected) in pictures {
+        // Each in a process of its own, so that none hides behind another.
+        let changes = [("AWS_ENDPOINT_URL_S3", bucket.as_str()), ("REQUEST_TIMEOUT_MS", "10000"), GIVE_BACK];
+        let (container, client) = (container("http://127.0.0.1:1", changes).await, plain_client());
+        let before = container.peak_memory();
+        for format in ["jpeg", "webp"] {
+            let target = format!("/images/{name}?w=2048&format={format}");
+            assert_eq!(status(&container, &client, target).await, expected, "{name} as {format}");
+        }
+        let taken = container.peak_memory() - before;
+        println!("{name}: {} MB", taken / MB);
+        assert!(taken <= DEAREST, "{name} takes {} MB", taken / MB);
+    }
 }

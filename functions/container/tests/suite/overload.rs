@@ -65,8 +65,16 @@ async fn requests_above_the_limit_are_shed() {
     assert_eq!(wire.get("/api/v2/nothing").await.status, 404, "there is room again");
 }
 
-/// A connection of HTTP/2 whose client takes one byte of each answer, and so many answers.
-async fn deaf(container: &Container, count: usize) -> (JoinHandle<hyper::Result<()>>, Vec<Response<Incoming>>) {
+/// A connection of HTTP/2 whose client takes one byte of each answer.
+struct Deaf {
+    connection: JoinHandle<hyper::Result<()>>,
+    answers: Vec<Response<Incoming>>,
+    /// While it is there, the connection ends by the server alone.
+    _sender: http2::SendRequest<Empty<Bytes>>,
+}
+
+/// One with so many answers.
+async fn deaf(container: &Container, count: usize) -> Deaf {
     let stream = TokioIo::new(TcpStream::connect(container.address).await.unwrap());
     let client = http2::Builder::new(TokioExecutor::new()).initial_stream_window_size(1).handshake(stream).await;
     let (mut sender, connection) = client.unwrap();
@@ -77,14 +85,16 @@ async fn deaf(container: &Container, count: usize) -> (JoinHandle<hyper::Result<
         answers.push(sender.send_request(request.unwrap()).await.unwrap());
         assert_eq!(answers[answers.len() - 1].status(), 200);
     }
-    (connection, answers)
+    Deaf { connection, answers, _sender: sender }
 }
 
-/// Its connection is given up, whatever its client makes of that.
-async fn is_given_up(connection: JoinHandle<hyper::Result<()>>, answers: Vec<Response<Incoming>>) {
-    let _ = timeout(PATIENCE, connection).await.expect("the connection ends");
-    for answer in answers {
-        assert!(answer.into_body().collect().await.is_err(), "the answer is not whole");
+impl Deaf {
+    /// The connection is given up, whatever its client makes of that.
+    async fn is_given_up(self) {
+        let _ = timeout(PATIENCE, self.connection).await.expect("the connection ends");
+        for answer in self.answers {
+            assert!(answer.into_body().collect().await.is_err(), "the answer is not whole");
+        }
     }
 }
 
@@ -93,8 +103,7 @@ async fn is_given_up(connection: JoinHandle<hyper::Result<()>>, answers: Vec<Res
 async fn a_client_that_takes_nothing_over_http2_is_given_up() {
     let database = demo_database().await;
     let container = container(&database.endpoint(), [("WRITE_TIMEOUT_MS", "1000")]).await;
-    let (connection, answers) = deaf(&container, 3).await;
-    is_given_up(connection, answers).await;
+    deaf(&container, 3).await.is_given_up().await;
 }
 
 /// Their answers do not keep the places of requests, and there is an end to how many they are.
@@ -102,7 +111,7 @@ async fn a_client_that_takes_nothing_over_http2_is_given_up() {
 async fn clients_that_take_nothing_leave_room_for_others() {
     let database = demo_database().await;
     let container = container(&database.endpoint(), [("MAX_IN_FLIGHT", "2"), ("WRITE_TIMEOUT_MS", "60000")]).await;
-    let (connection, answers) = deaf(&container, 7).await;
+    let many = deaf(&container, 7).await;
     let mut other = Wire::open(container.address).await;
     assert_eq!(other.get(PRODUCT).await.status, 200, "more than requests at a time");
     let one_too_many = deaf(&container, 1).await;
@@ -110,7 +119,7 @@ async fn clients_that_take_nothing_leave_room_for_others() {
     while other.get(PRODUCT).await.status != 200 {
         assert!(start.elapsed() < PATIENCE, "there is never room again");
     }
-    is_given_up(connection, answers).await;
+    many.is_given_up().await;
     drop(one_too_many);
 }
 
