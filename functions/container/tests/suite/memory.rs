@@ -85,11 +85,12 @@ async fn a_thousand_thumbnails_at_once_take_the_memory_of_those_that_are_made() 
 /// the last step down is the one that needs all pixels.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_picture_takes_more_than_the_docs_say() {
+    type Maker = fn() -> Vec<u8>;
     if !Container::is_the_process() {
         eprintln!("skipped: the memory of a container in an image cannot be looked at from here");
         return;
     }
-    let pictures: [(&str, fn() -> Vec<u8>, u16); 6] = [
+    let pictures: [(&str, Maker, u16); 6] = [
         ("still.gif", || dear::gif(7071, 1), 200),
         ("animated.gif", || dear::gif(5000, 2), 200),
         ("plain.png", || dear::png(7071, false), 200),

@@ -90,7 +90,7 @@ async fn deaf(container: &Container, count: usize) -> Deaf {
 
 impl Deaf {
     /// The connection is given up, whatever its client makes of that.
-    async fn is_given_up(self) {
+    async fn given_up(self) {
         let _ = timeout(PATIENCE, self.connection).await.expect("the connection ends");
         for answer in self.answers {
             assert!(answer.into_body().collect().await.is_err(), "the answer is not whole");
@@ -103,7 +103,7 @@ impl Deaf {
 async fn a_client_that_takes_nothing_over_http2_is_given_up() {
     let database = demo_database().await;
     let container = container(&database.endpoint(), [("WRITE_TIMEOUT_MS", "1000")]).await;
-    deaf(&container, 3).await.is_given_up().await;
+    deaf(&container, 3).await.given_up().await;
 }
 
 /// Their answers do not keep the places of requests, and there is an end to how many they are.
@@ -119,7 +119,7 @@ async fn clients_that_take_nothing_leave_room_for_others() {
     while other.get(PRODUCT).await.status != 200 {
         assert!(start.elapsed() < PATIENCE, "there is never room again");
     }
-    many.is_given_up().await;
+    many.given_up().await;
     drop(one_too_many);
 }
 
