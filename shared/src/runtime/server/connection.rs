@@ -32,7 +32,7 @@ use super::{
 use crate::http::context::{ClientAddr, Overloaded};
 
 /// The longest head of a request that is read at all, in bytes. The stack refuses shorter ones than that, and says why.
-const HEAD_LIMIT: usize = 32 * 1024;
+const HEAD_LIMIT: usize = 64 * 1024;
 /// Requests at a time on one connection of HTTP/2.
 const STREAMS: u32 = 100;
 /// What may wait on one stream of it for either side to read, in bytes.
