@@ -88,7 +88,7 @@ impl Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let server = TcpServer::new(
-            Options { max_in_flight: 10_000, max_wait: std::time::Duration::from_secs(60), ..Options::default() },
+            Options { max_in_flight: 10_000, max_wait: std::time::Duration::from_mins(1), ..Options::default() },
             app.config.docs_url.clone(),
         );
         let task = tokio::spawn(async move {
