@@ -53,8 +53,7 @@ impl Images {
         let signer = match &self.secret {
             None => None,
             Some(secret) => {
-                // Boxed: the call of Secrets Manager would make the future of every handler larger.
-                let values = Box::pin(secret.values()).await?;
+                let values = secret.values().await?;
                 let current = values.first().ok_or_else(|| ApiError::unavailable("the images' secret is too short"))?;
                 let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(ApiError::internal)?;
                 Some(Signer::new(current, since)?)

@@ -61,12 +61,13 @@ impl<T> Refreshing<T> {
         &self,
         fetch: impl AsyncFnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, ApiError> {
-        let Some((value, at)) = self.current() else { return self.first(fetch).await };
+        // What fetches is boxed: it happens rarely, and would make the future of every request several times as large.
+        let Some((value, at)) = self.current() else { return Box::pin(self.first(fetch)).await };
         if at.elapsed() < self.ttl || self.read(|state| is_recent(state.failed, self.cooldown)) {
             return Ok(value);
         }
         let Ok(_turn) = self.fetching.try_lock() else { return Ok(value) };
-        Ok(self.replace(fetch).await.unwrap_or(value))
+        Ok(Box::pin(self.replace(fetch)).await.unwrap_or(value))
     }
 
     /// A newer value than `seen`, ahead of the time to live. `None` when the source has none, or when the last such
@@ -84,7 +85,7 @@ impl<T> Refreshing<T> {
         if self.read(|state| is_recent(state.refreshed, self.cooldown)) {
             return None;
         }
-        let value = self.replace(fetch).await;
+        let value = Box::pin(self.replace(fetch)).await;
         // Only now: a caller who gave up half-way must not keep the next one from trying.
         self.write(|state| state.refreshed = Some(Instant::now()));
         value

@@ -1,5 +1,7 @@
 //! The routes of products. They are public: a token changes nothing.
 
+use std::pin::pin;
+
 use axum::{Router, extract::State as AxumState, response::Response, routing::get};
 use http::header::ETAG;
 use serde::Deserialize;
@@ -111,7 +113,7 @@ async fn list<V: Shape<Record<Product>, Context>>(
     let selection = query.select::<V, _, _>(Level::Full)?;
     let asked = format!("{}:{}:{page:?}:{category:?}", V::VERSION.as_str(), selection.canonical());
     let context = state.context().await?;
-    let (tag, records) = (state.tag(&asked, &context), state.products.list(category, &page, &call));
+    let (tag, records) = (pin!(state.tag(&asked, &context)), pin!(state.products.list(category, &page, &call)));
     let (tag, records) = if conditions.are_named() {
         let tag = tag.await?;
         if let Some(unmodified) = tag.as_ref().and_then(|tag| conditions.unmodified(tag)) {

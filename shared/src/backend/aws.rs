@@ -18,6 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use super::queue::bounded;
 use crate::config::{ConfigError, Env, Limits};
 
 /// The roots of AWS's own endpoints. Parsing a whole system store would take half of a cold start.
@@ -130,7 +131,7 @@ fn https_client(roots: &[u8]) -> Result<SharedHttpClient, ConfigError> {
     let trusted = TrustStore::empty().with_pem_certificate(roots);
     let context = TlsContext::builder().with_trust_store(trusted).build().map_err(|why| unusable(why.to_string()))?;
     let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
-    Ok(builder.tls_context(context).build_https())
+    Ok(bounded(builder.tls_context(context).build_https()))
 }
 
 #[cfg(test)]

@@ -2,4 +2,5 @@
 
 pub mod aws;
 pub mod dynamo;
+mod queue;
 pub mod upstream;

@@ -101,7 +101,8 @@ impl Limiter {
             Ok(previous) => previous,
             Err(wait) => return Ok(Verdict::Denied { wait }),
         };
-        let read = async || counters.count(key, now.window.saturating_sub(1)).await;
+        // Boxed: once a minute, and the future of every request would be larger by it.
+        let read = async || Box::pin(counters.count(key, now.window.saturating_sub(1))).await;
         let previous = *previous.get_or_try_init(read).await?;
         let allowed = now.allowed(*limit, previous);
         // With nothing allowed there is no call: its condition would let the first request of a window pass.
