@@ -1,6 +1,7 @@
 //! Pixels in memory, and resizing them.
 
 use crate::{
+    Cancel, Error,
     geometry::Area,
     resize::{Axis, resize},
 };
@@ -59,7 +60,7 @@ fn unweigh(pixels: &mut [u8]) {
 impl Raster {
     /// A part of it, resized. Colours are weighed by their alpha, and that in place: a copy would be as large as the
     /// picture. So this is its last use.
-    pub(crate) fn resized(&mut self, area: Area, (width, height): (u32, u32)) -> Self {
+    pub(crate) fn resized(&mut self, area: Area, (width, height): (u32, u32), cancel: &Cancel) -> Result<Self, Error> {
         let size = (self.width, self.height);
         let pixels = if size == (width, height) && area.is_whole(size) {
             self.pixels.clone()
@@ -67,17 +68,17 @@ impl Raster {
             let columns = Axis::new(self.width, area.left, area.width, width);
             let rows = Axis::new(self.height, area.top, area.height, height);
             match self.layout {
-                Layout::Gray => resize::<1>(&self.pixels, self.width, &columns, &rows),
-                Layout::Rgb => resize::<3>(&self.pixels, self.width, &columns, &rows),
-                Layout::Cmyk => resize::<4>(&self.pixels, self.width, &columns, &rows),
+                Layout::Gray => resize::<1>(&self.pixels, self.width, &columns, &rows, cancel)?,
+                Layout::Rgb => resize::<3>(&self.pixels, self.width, &columns, &rows, cancel)?,
+                Layout::Cmyk => resize::<4>(&self.pixels, self.width, &columns, &rows, cancel)?,
                 Layout::Rgba => {
                     weigh(&mut self.pixels);
-                    let mut pixels = resize::<4>(&self.pixels, self.width, &columns, &rows);
+                    let mut pixels = resize::<4>(&self.pixels, self.width, &columns, &rows, cancel)?;
                     unweigh(&mut pixels);
                     pixels
                 }
             }
         };
-        Self { width, height, layout: self.layout, pixels }
+        Ok(Self { width, height, layout: self.layout, pixels })
     }
 }

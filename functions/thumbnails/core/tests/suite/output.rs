@@ -155,6 +155,18 @@ fn a_placeholder_is_small_and_has_the_colours() {
 }
 
 #[test]
+fn a_panorama_is_decoded_at_a_scale_that_fits() {
+    // At its full size, 12000 x 4000 pixels of three colours would be 290 MB of coefficients.
+    let bytes = jpeg(&quarters(12_000, 4_000), (12_000, 4_000), ColorType::Rgb, |encoder| {
+        encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::R_4_4_4);
+        encoder.set_progressive(true);
+    });
+    let thumbnail = thumbnail(&bytes, boxed(2048, 2048, Fit::Cover, Format::WebP));
+    assert_eq!((thumbnail.width, thumbnail.height), (2048, 2048));
+    Pixels::of_webp(&thumbnail.bytes).assert_quarters(QUARTERS, "a panorama");
+}
+
+#[test]
 fn it_stops_when_it_is_told_to() {
     let bytes = jpeg(&waves(4000, 4000), (4000, 4000), ColorType::Luma, |encoder| encoder.set_progressive(true));
     let transform = boxed(2000, 2000, Fit::Cover, Format::WebP);
