@@ -82,3 +82,24 @@ impl Raster {
         Ok(Self { width, height, layout: self.layout, pixels })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_transparent_does_not_shine_through() {
+        // White on the left, and what is not seen is black.
+        let row = [[[255; 4]; 30], [[0; 4]; 30]].concat().concat();
+        let mut raster = Raster { width: 60, height: 40, layout: Layout::Rgba, pixels: row.repeat(40) };
+        let area = Area { left: 0.0, top: 0.0, width: 60.0, height: 40.0 };
+        let resized = raster.resized(area, (17, 11), &Cancel::never()).expect("nobody stops it");
+        let edge = resized.pixels.as_chunks().0.iter().filter(|[.., alpha]: &&[u8; 4]| (16..240).contains(alpha));
+        assert!(edge.clone().count() >= 11, "there is an edge");
+        assert!(
+            edge.clone().flat_map(|pixel| &pixel[..3]).all(|color| *color >= 250),
+            "{:?}",
+            edge.collect::<Vec<_>>()
+        );
+    }
+}
