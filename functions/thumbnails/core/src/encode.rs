@@ -17,7 +17,7 @@ const METHOD: u8 = 4;
 /// Pixels from which on a thumbnail is a large one.
 const LARGE: u32 = 1 << 18;
 
-/// A small thumbnail has blocks of four kinds. On a large one it takes a sixteenth of the time to tell them apart, and
+/// A small thumbnail has blocks of four kinds. On a large one it takes a twelfth of the time to tell them apart, and
 /// brings nothing: one kind, at a quality a little lower, looks as good in as many bytes. docs/thumbnails.md has figures.
 pub(crate) fn settings(quality: u8, (width, height): (u32, u32)) -> Settings {
     let quality = f32::from(quality);

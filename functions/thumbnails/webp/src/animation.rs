@@ -213,8 +213,8 @@ mod tests {
     }
 
     /// The chunks of this name, by what follows their heads.
-    fn chunks<'a>(webp: &'a [u8], name: &[u8; 4]) -> Vec<&'a [u8]> {
-        webp.windows(4).zip(8..).filter(|(at, _)| at == name).map(|(_, at)| &webp[at..]).collect()
+    fn chunks(webp: &[u8], name: [u8; 4]) -> Vec<&[u8]> {
+        webp.windows(4).zip(8..).filter(|(at, _)| *at == name).map(|(_, at)| &webp[at..]).collect()
     }
 
     #[test]
@@ -224,9 +224,9 @@ mod tests {
             animation.add(&[[shade, shade, shade, 255]; 4 * 3].concat(), 50, &go_on).expect("fits");
         }
         let webp = animation.finish().expect("assembles");
-        assert_eq!(chunks(&webp, b"ANMF").len(), 3);
-        assert_eq!(chunks(&webp, b"VP8X")[0][..10], [2, 0, 0, 0, 3, 0, 0, 2, 0, 0]);
-        assert_eq!(chunks(&webp, b"ANIM")[0][..6], [0, 0, 0, 0, 7, 0]);
+        assert_eq!(chunks(&webp, *b"ANMF").len(), 3);
+        assert_eq!(chunks(&webp, *b"VP8X")[0][..10], [2, 0, 0, 0, 3, 0, 0, 2, 0, 0]);
+        assert_eq!(chunks(&webp, *b"ANIM")[0][..6], [0, 0, 0, 0, 7, 0]);
         assert_eq!(u32::from_le_bytes([webp[4], webp[5], webp[6], webp[7]]) as usize, webp.len() - 8);
     }
 
@@ -249,7 +249,7 @@ mod tests {
         animation.add(&pixels, MAX_MILLIS, &go_on).expect("fits");
         animation.add(&pixels, 1, &go_on).expect("fits");
         let webp = animation.finish().expect("assembles");
-        let frames: Vec<&[u8]> = chunks(&webp, b"ANMF").into_iter().map(|frame| &frame[..20]).collect();
+        let frames: Vec<&[u8]> = chunks(&webp, *b"ANMF").into_iter().map(|frame| &frame[..20]).collect();
         let expected = [
             [0, 0, 0, 0, 0, 0, 63, 0, 0, 47, 0, 0, 130, 0, 0, 0, b'V', b'P', b'8', b' '],
             [3, 0, 0, 2, 0, 0, 54, 0, 0, 36, 0, 0, 40, 0, 0, 0, b'A', b'L', b'P', b'H'],
@@ -257,7 +257,7 @@ mod tests {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, b'A', b'L', b'P', b'H'],
         ];
         assert_eq!(frames, expected);
-        assert_eq!(chunks(&webp, b"VP8X")[0][0], 0x12, "it has transparency");
+        assert_eq!(chunks(&webp, *b"VP8X")[0][0], 0x12, "it has transparency");
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         for shade in 100..120 {
             animation.add(&[[shade, shade, shade, 255]; 16 * 16].concat(), 50, &go_on).expect("fits");
         }
-        let frames = chunks(&animation.finish().expect("assembles"), b"ANMF").len();
+        let frames = chunks(&animation.finish().expect("assembles"), *b"ANMF").len();
         assert_eq!(frames, 4, "one for each five steps");
     }
 

@@ -79,7 +79,9 @@ pub(crate) fn chunk(file: &mut Vec<u8>, name: [u8; 4], parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     file.extend(name);
     file.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-    parts.iter().for_each(|part| file.extend_from_slice(part));
+    for part in parts {
+        file.extend_from_slice(part);
+    }
     file.extend(&[0][..length % 2]);
 }
 

@@ -99,7 +99,7 @@ fn a_webp_has_one_picture_or_frames() {
     assert_eq!(outcome(&riff(&[canvas(0x10, small), transparency.repeat(2), vp8(16, 16)])), twice);
     outcome(&riff(&[canvas(0x10, small), transparency, vp8(16, 16)])).expect("one of each");
     // The decoder would take the transparency of the first frame for that of the picture.
-    let frame = files::frame(small, &[lossless.clone()]);
+    let frame = files::frame(small, std::slice::from_ref(&lossless));
     let frames = Err(Error::Malformed("a still picture has frames".to_owned()));
     assert_eq!(outcome(&riff(&[canvas(0, small), lossless, frame.clone()])), frames);
     let outside = files::frame((17, 16), &[vp8(17, 16)]);
