@@ -51,13 +51,14 @@ export async function handler(event) {
             return refuse(made.code, made.code === 'PAYLOAD_TOO_LARGE' ? `The picture is too large: ${made.reason}.` : undefined);
         }
         if (made.bytes.length > MAX_BODY) {
-            request.querystring = asked.query;
+            // Without the format, so that the origin negotiates it, and its answer is marked as the one below.
+            request.querystring = asked.query.replace(/format=\w+&/, '');
+            request.headers.accept = [{ key: 'Accept', value: made.mediaType }];
             return request;
         }
-        const headers = { 'content-type': made.mediaType, 'cache-control': cacheControl(asked, now) };
-        if (asked.negotiated) {
-            headers.vary = 'Accept';
-        }
+        // The address has a format here whether the client named one or `viewer.js` chose it, and one cached answer is for
+        // both. Caches behind CloudFront know the address that the client asked for.
+        const headers = { 'content-type': made.mediaType, 'cache-control': cacheControl(asked, now), vary: 'Accept' };
         return generated(200, headers, request.method === 'HEAD' ? undefined : made.bytes, invocation.requestId);
     } catch (error) {
         console.error(JSON.stringify({ message: 'request failed', uri: request.uri, cause: String(error.cause ?? error) }));

@@ -78,6 +78,12 @@ async fn object(Path(key): Path<String>, headers: HeaderMap) -> Response {
             tokio::time::sleep(Duration::from_secs(30)).await;
             photo().into_response()
         }
+        // A byte now and then: nothing that is silent, and nothing that ends.
+        "trickle.jpg" => Body::from_stream(stream::unfold(0, |at| async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Some((Ok::<_, Infallible>(photo()[at..=at].to_vec()), at + 1))
+        }))
+        .into_response(),
         "down.jpg" => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         "forbidden.jpg" => denied("AccessDenied"),
         "expired.jpg" => denied("ExpiredToken"),
@@ -133,6 +139,7 @@ async fn whatever_the_bucket_does_the_answer_is_in_the_model() {
         ("elsewhere.jpg", 502, "BACKEND_ERROR"),
         ("down.jpg", 502, "BACKEND_ERROR"),
         ("slow.jpg", 504, "TIMEOUT"),
+        ("trickle.jpg", 504, "TIMEOUT"),
     ];
     for (key, status, code) in rows {
         let start = Instant::now();

@@ -34,6 +34,8 @@ fn converted(raster: &Raster, profile: &ColorProfile) -> Option<Raster> {
     let (from, to, layout) = match (raster.layout, profile.color_space) {
         (Layout::Gray, DataColorSpace::Gray) => (ProfileLayout::Gray, ProfileLayout::Rgb, Layout::Rgb),
         (Layout::Rgb, DataColorSpace::Rgb) => (ProfileLayout::Rgb, ProfileLayout::Rgb, Layout::Rgb),
+        // Grey with alpha is stored so: all three colours are the grey.
+        (Layout::Rgba, DataColorSpace::Gray) => return with_alpha(raster, profile),
         (Layout::Rgba, DataColorSpace::Rgb) => (ProfileLayout::Rgba, ProfileLayout::Rgba, Layout::Rgba),
         // Four inks are four channels.
         (Layout::Cmyk, DataColorSpace::Cmyk) => (ProfileLayout::Rgba, ProfileLayout::Rgb, Layout::Rgb),
@@ -44,6 +46,17 @@ fn converted(raster: &Raster, profile: &ColorProfile) -> Option<Raster> {
     let mut pixels = vec![0; raster.width as usize * raster.height as usize * layout.bytes()];
     transform.transform(&raster.pixels, &mut pixels).ok()?;
     Some(Raster { width: raster.width, height: raster.height, layout, pixels })
+}
+
+/// Grey with alpha by a profile for grey.
+fn with_alpha(raster: &Raster, profile: &ColorProfile) -> Option<Raster> {
+    let pixels = raster.pixels.as_chunks::<4>().0;
+    let gray = pixels.iter().map(|[gray, ..]| *gray).collect();
+    let gray = Raster { layout: Layout::Gray, pixels: gray, ..*raster };
+    let colors = converted(&gray, profile)?;
+    let colors = colors.pixels.as_chunks::<3>().0.iter().zip(pixels);
+    let pixels = colors.flat_map(|([r, g, b], [.., alpha])| [*r, *g, *b, *alpha]).collect();
+    Some(Raster { pixels, ..*raster })
 }
 
 /// Whether a profile leaves colours as they are, within rounding. Most photos carry sRGB's own, in many versions.
@@ -127,6 +140,20 @@ mod tests {
         for profile in [&b"not a profile"[..], &p3] {
             assert_eq!(Conversion::by(Some(profile)).apply(raster.clone()), raster);
         }
+    }
+
+    /// A profile of grey whose values are light itself: 128 is much brighter than in sRGB.
+    fn linear_gray() -> Vec<u8> {
+        ColorProfile::new_gray_with_gamma(1.0).encode().expect("a profile")
+    }
+
+    #[test]
+    fn a_profile_of_grey_counts_with_alpha_and_without() {
+        let conversion = Conversion::by(Some(&linear_gray()));
+        let plain = conversion.apply(one(Layout::Gray, &[128]));
+        assert_eq!((plain.layout, &plain.pixels[..]), (Layout::Rgb, &[188; 3][..]));
+        let seen = conversion.apply(one(Layout::Rgba, &[128, 128, 128, 77]));
+        assert_eq!((seen.layout, &seen.pixels[..]), (Layout::Rgba, &[188, 188, 188, 77][..]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The components of a JPEG, each at its own size, until they have the size of the thumbnail.
 
 use crate::{
-    Error,
+    Cancel, Error,
     geometry::Area,
     raster::{Layout, Raster},
 };
@@ -39,30 +39,35 @@ pub(crate) struct Planes {
 
 impl Planes {
     /// The component at this place, resized.
-    fn part(&mut self, at: usize, size: (u32, u32)) -> Result<Vec<u8>, Error> {
+    fn part(&mut self, at: usize, size: (u32, u32), cancel: &Cancel) -> Result<Vec<u8>, Error> {
         let part = self.parts.get_mut(at).ok_or_else(|| Error::malformed("a component is missing"))?;
-        Ok(part.raster.resized(part.area, size).pixels)
+        Ok(part.raster.resized(part.area, size, cancel)?.pixels)
     }
 
     /// One picture of `Gray`, `Rgb` or `Cmyk`.
-    pub(crate) fn resized(mut self, size: (u32, u32)) -> Result<Raster, Error> {
+    pub(crate) fn resized(mut self, size: (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
         let (width, height) = size;
         let (layout, pixels) = match self.colors {
-            Colors::Gray => (Layout::Gray, self.part(0, size)?),
-            Colors::Rgb => (Layout::Rgb, self.three(size, |pixel| pixel)?),
-            Colors::YCbCr => (Layout::Rgb, self.three(size, rgb)?),
-            Colors::Cmyk { inverted } => (Layout::Cmyk, self.four(size, inverted, |pixel| pixel)?),
+            Colors::Gray => (Layout::Gray, self.part(0, size, cancel)?),
+            Colors::Rgb => (Layout::Rgb, self.three(size, cancel, |pixel| pixel)?),
+            Colors::YCbCr => (Layout::Rgb, self.three(size, cancel, rgb)?),
+            Colors::Cmyk { inverted } => (Layout::Cmyk, self.four(size, cancel, inverted, |pixel| pixel)?),
             Colors::Ycck { inverted } => {
                 // By convention the conversion to RGB is followed by one to its complement, whatever is inverted then.
                 let complement = |pixel| rgb(pixel).map(|value| 255 - value);
-                (Layout::Cmyk, self.four(size, inverted, complement)?)
+                (Layout::Cmyk, self.four(size, cancel, inverted, complement)?)
             }
         };
         Ok(Raster { width, height, layout, pixels })
     }
 
-    fn three(&mut self, size: (u32, u32), convert: impl Fn([u8; 3]) -> [u8; 3]) -> Result<Vec<u8>, Error> {
-        let [a, b, c] = [self.part(0, size)?, self.part(1, size)?, self.part(2, size)?];
+    fn three(
+        &mut self,
+        size: (u32, u32),
+        cancel: &Cancel,
+        convert: impl Fn([u8; 3]) -> [u8; 3],
+    ) -> Result<Vec<u8>, Error> {
+        let [a, b, c] = [self.part(0, size, cancel)?, self.part(1, size, cancel)?, self.part(2, size, cancel)?];
         Ok(a.iter().zip(&b).zip(&c).flat_map(|((a, b), c)| convert([*a, *b, *c])).collect())
     }
 
@@ -70,24 +75,29 @@ impl Planes {
     fn four(
         &mut self,
         size: (u32, u32),
+        cancel: &Cancel,
         inverted: bool,
         convert: impl Fn([u8; 3]) -> [u8; 3],
     ) -> Result<Vec<u8>, Error> {
-        let colors = self.three(size, convert)?;
-        let black = self.part(3, size)?;
+        let colors = self.three(size, cancel, convert)?;
+        let black = self.part(3, size, cancel)?;
         let ink = |sample: u8| if inverted { 255 - sample } else { sample };
         let pixels = colors.as_chunks().0.iter().zip(&black);
         Ok(pixels.flat_map(|([c, m, y], k)| [ink(*c), ink(*m), ink(*y), ink(*k)]).collect())
     }
 
     /// Y, U and V as WebP has them: limited range, and colours at half the size. Never was there an RGB pixel.
-    pub(crate) fn resized_for_webp(mut self, (width, height): (u32, u32)) -> Result<[Vec<u8>; 3], Error> {
+    pub(crate) fn resized_for_webp(
+        mut self,
+        (width, height): (u32, u32),
+        cancel: &Cancel,
+    ) -> Result<[Vec<u8>; 3], Error> {
         let half = (width.div_ceil(2), height.div_ceil(2));
-        let luma = self.part(0, (width, height))?.into_iter().map(limited_luma).collect();
+        let luma = self.part(0, (width, height), cancel)?.into_iter().map(limited_luma).collect();
         let mut chroma = |at| -> Result<Vec<u8>, Error> {
             match self.colors {
                 Colors::Gray => Ok(vec![128; half.0 as usize * half.1 as usize]),
-                _ => Ok(self.part(at, half)?.into_iter().map(limited_chroma).collect()),
+                _ => Ok(self.part(at, half, cancel)?.into_iter().map(limited_chroma).collect()),
             }
         };
         Ok([luma, chroma(1)?, chroma(2)?])

@@ -1,6 +1,7 @@
 //! Pixels in memory, and resizing them.
 
 use crate::{
+    Cancel, Error,
     geometry::Area,
     resize::{Axis, resize},
 };
@@ -59,7 +60,7 @@ fn unweigh(pixels: &mut [u8]) {
 impl Raster {
     /// A part of it, resized. Colours are weighed by their alpha, and that in place: a copy would be as large as the
     /// picture. So this is its last use.
-    pub(crate) fn resized(&mut self, area: Area, (width, height): (u32, u32)) -> Self {
+    pub(crate) fn resized(&mut self, area: Area, (width, height): (u32, u32), cancel: &Cancel) -> Result<Self, Error> {
         let size = (self.width, self.height);
         let pixels = if size == (width, height) && area.is_whole(size) {
             self.pixels.clone()
@@ -67,17 +68,38 @@ impl Raster {
             let columns = Axis::new(self.width, area.left, area.width, width);
             let rows = Axis::new(self.height, area.top, area.height, height);
             match self.layout {
-                Layout::Gray => resize::<1>(&self.pixels, self.width, &columns, &rows),
-                Layout::Rgb => resize::<3>(&self.pixels, self.width, &columns, &rows),
-                Layout::Cmyk => resize::<4>(&self.pixels, self.width, &columns, &rows),
+                Layout::Gray => resize::<1>(&self.pixels, self.width, &columns, &rows, cancel)?,
+                Layout::Rgb => resize::<3>(&self.pixels, self.width, &columns, &rows, cancel)?,
+                Layout::Cmyk => resize::<4>(&self.pixels, self.width, &columns, &rows, cancel)?,
                 Layout::Rgba => {
                     weigh(&mut self.pixels);
-                    let mut pixels = resize::<4>(&self.pixels, self.width, &columns, &rows);
+                    let mut pixels = resize::<4>(&self.pixels, self.width, &columns, &rows, cancel)?;
                     unweigh(&mut pixels);
                     pixels
                 }
             }
         };
-        Self { width, height, layout: self.layout, pixels }
+        Ok(Self { width, height, layout: self.layout, pixels })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_transparent_does_not_shine_through() {
+        // White on the left, and what is not seen is black.
+        let row = [[[255; 4]; 30], [[0; 4]; 30]].concat().concat();
+        let mut raster = Raster { width: 60, height: 40, layout: Layout::Rgba, pixels: row.repeat(40) };
+        let area = Area { left: 0.0, top: 0.0, width: 60.0, height: 40.0 };
+        let resized = raster.resized(area, (17, 11), &Cancel::never()).expect("nobody stops it");
+        let edge = resized.pixels.as_chunks().0.iter().filter(|[.., alpha]: &&[u8; 4]| (16..240).contains(alpha));
+        assert!(edge.clone().count() >= 11, "there is an edge");
+        assert!(
+            edge.clone().flat_map(|pixel| &pixel[..3]).all(|color| *color >= 250),
+            "{:?}",
+            edge.collect::<Vec<_>>()
+        );
     }
 }

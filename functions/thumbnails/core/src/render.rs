@@ -98,19 +98,23 @@ fn encode_still(picture: Picture, transform: &Transform, plan: &Plan, cancel: &C
         {
             let (width, height) = plan.resized;
             let half = (width.div_ceil(2), height.div_ceil(2));
-            let [y, u, v] = planes.resized_for_webp(plan.resized)?;
+            let [y, u, v] = planes.resized_for_webp(plan.resized, cancel)?;
             let turned = |plane, (width, height)| plan.orientation.apply(plane, width, height, 1);
             let turned = [turned(y, plan.resized), turned(u, half), turned(v, half)];
             encode::planes(&turned, plan.canvas, quality, cancel)
         }
-        pixels => encode::encode(finish(pixels.resized(plan.resized)?, &conversion, plan), format, quality, cancel),
+        pixels => {
+            let resized = pixels.resized(plan.resized, cancel)?;
+            encode::encode(finish(resized, &conversion, plan), format, quality, cancel)
+        }
     }
 }
 
 fn still(decoder: Decoder<'_>, plan: &Plan, cancel: &Cancel) -> Result<Raster, Error> {
     let picture = decoder.picture(plan)?;
     cancel.check()?;
-    Ok(finish(picture.pixels.resized(plan.resized)?, &Conversion::by(picture.profile.as_deref()), plan))
+    let resized = picture.pixels.resized(plan.resized, cancel)?;
+    Ok(finish(resized, &Conversion::by(picture.profile.as_deref()), plan))
 }
 
 /// What happens to every picture once it is small: colours, turning, padding.

@@ -7,6 +7,8 @@
 
 use std::{f64::consts::PI, ops::Range};
 
+use crate::{Cancel, Error};
+
 /// The reach of the filter, in pixels of the smaller picture.
 const REACH: f64 = 3.0;
 
@@ -81,10 +83,16 @@ fn lanczos(x: f64) -> f64 {
 }
 
 /// Resizes a picture of `width` pixels a row, with `CHANNELS` bytes in each.
-pub(crate) fn resize<const CHANNELS: usize>(pixels: &[u8], width: u32, columns: &Axis, rows: &Axis) -> Vec<u8> {
+pub(crate) fn resize<const CHANNELS: usize>(
+    pixels: &[u8],
+    width: u32,
+    columns: &Axis,
+    rows: &Axis,
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
     let span = columns.span();
-    let turned = pass::<CHANNELS>(pixels, width as usize, span.clone(), 0, rows);
-    pass::<CHANNELS>(&turned, rows.taps.len(), 0..rows.taps.len(), span.start, columns)
+    let turned = pass::<CHANNELS>(pixels, width as usize, span.clone(), 0, rows, cancel)?;
+    pass::<CHANNELS>(&turned, rows.taps.len(), 0..rows.taps.len(), span.start, columns, cancel)
 }
 
 /// Filters these columns of a picture, and lays the result on its side: the pixels of a column become those of a row.
@@ -95,12 +103,14 @@ fn pass<const CHANNELS: usize>(
     columns: Range<usize>,
     first: usize,
     axis: &Axis,
-) -> Vec<u8> {
+    cancel: &Cancel,
+) -> Result<Vec<u8>, Error> {
     let height = axis.taps.len();
     let samples = columns.len() * CHANNELS;
     let mut out = vec![0; samples * height];
     let mut lines = vec![0; samples * TOGETHER];
     for (taps, y) in axis.taps.chunks(TOGETHER).zip((0..).step_by(TOGETHER)) {
+        cancel.check()?;
         for (taps, line) in taps.iter().zip(lines.chunks_exact_mut(samples)) {
             let top = ((taps.first - first) * width + columns.start) * CHANNELS;
             let source = pixels.get(top..).unwrap_or_default();
@@ -108,7 +118,7 @@ fn pass<const CHANNELS: usize>(
         }
         turn::<CHANNELS>(&lines[..samples * taps.len()], samples, &mut out, y, height);
     }
-    out
+    Ok(out)
 }
 
 /// Adds up rows that are `stride` samples apart, each times its weight.
@@ -157,6 +167,18 @@ fn turn<const CHANNELS: usize>(lines: &[u8], samples: usize, out: &mut [u8], y: 
 mod tests {
     use super::*;
 
+    fn resized<const CHANNELS: usize>(pixels: &[u8], width: u32, columns: &Axis, rows: &Axis) -> Vec<u8> {
+        resize::<CHANNELS>(pixels, width, columns, rows, &Cancel::never()).expect("nobody stops it")
+    }
+
+    #[test]
+    fn it_stops_when_it_is_told_to() {
+        let axis = Axis::new(8, 0.0, 8.0, 4);
+        let cancel = Cancel::never();
+        cancel.cancel();
+        assert_eq!(resize::<1>(&[9; 64], 8, &axis, &axis, &cancel), Err(Error::Cancelled));
+    }
+
     /// What the filter is, written down without tables, passes or whole numbers.
     fn by_definition(pixels: &[u8], width: usize, at: (f64, f64), shrink: (f64, f64)) -> f64 {
         let (mut sum, mut total) = (0.0, 0.0);
@@ -184,7 +206,7 @@ mod tests {
             });
             let pixels: Vec<u8> = noise.take((width * height) as usize).collect();
             let (columns, rows) = (Axis::new(width, left, part, out), Axis::new(height, 0.0, f64::from(height), out));
-            let made = resize::<1>(&pixels, width, &columns, &rows);
+            let made = resized::<1>(&pixels, width, &columns, &rows);
             assert_eq!(made.len(), (out * out) as usize);
             let shrink = (part / f64::from(out), f64::from(height) / f64::from(out));
             for y in 0..out {
@@ -202,16 +224,16 @@ mod tests {
     fn channels_stay_apart_and_what_is_flat_stays_flat() {
         let (columns, rows) = (Axis::new(200, 3.0, 190.0, 37), Axis::new(100, 0.0, 100.0, 50));
         let rgb: Vec<u8> = [10, 0, 255].repeat(200 * 100);
-        assert_eq!(resize::<3>(&rgb, 200, &columns, &rows), [10, 0, 255].repeat(37 * 50));
+        assert_eq!(resized::<3>(&rgb, 200, &columns, &rows), [10, 0, 255].repeat(37 * 50));
         let rgba: Vec<u8> = [1, 2, 3, 254].repeat(200 * 100);
-        assert_eq!(resize::<4>(&rgba, 200, &columns, &rows), [1, 2, 3, 254].repeat(37 * 50));
+        assert_eq!(resized::<4>(&rgba, 200, &columns, &rows), [1, 2, 3, 254].repeat(37 * 50));
     }
 
     #[test]
     fn a_picture_that_is_not_there_is_no_reason_to_panic() {
         let (columns, rows) = (Axis::new(8, 0.0, 8.0, 4), Axis::new(0, -2.0, 8.0, 4));
-        assert_eq!(resize::<1>(&[], 8, &columns, &rows).len(), 16);
+        assert_eq!(resized::<1>(&[], 8, &columns, &rows).len(), 16);
         let beyond = Axis::new(8, 20.0, 5.0, 3);
-        assert_eq!(resize::<1>(&[9; 64], 8, &beyond, &beyond).len(), 9);
+        assert_eq!(resized::<1>(&[9; 64], 8, &beyond, &beyond).len(), 9);
     }
 }

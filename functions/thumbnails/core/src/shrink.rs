@@ -8,11 +8,19 @@ pub(crate) struct Shrinker {
     factor: usize,
     width: usize,
     layout: Layout,
-    /// The sum of each column of the squares that are being filled; of `Rgba` the colours are weighed by alpha. Adding
-    /// rows up is what vector instructions are good at, so the squares are put together only once for all their rows.
-    columns: Vec<u32>,
+    columns: Columns,
     rows: usize,
     pixels: Vec<u8>,
+}
+
+/// The sum of each column of the squares that are being filled. Adding rows up is what vector instructions are good at, so
+/// the squares are put together only once for all their rows.
+#[derive(Debug)]
+enum Columns {
+    /// 16 x 16 x 255 fits, and twice as many are added up at a time as of wider ones.
+    Plain(Vec<u16>),
+    /// Colours weighed by alpha.
+    Weighed(Vec<u32>),
 }
 
 impl Shrinker {
@@ -23,9 +31,12 @@ impl Shrinker {
         ((shrink / 2.0).floor().clamp(1.0, 16.0)) as u16
     }
 
+    /// For rows of `width` pixels.
     pub(crate) fn new(factor: u16, width: u32, layout: Layout) -> Self {
         let (factor, width) = (usize::from(factor), width as usize);
-        let columns = if factor == 1 { Vec::new() } else { vec![0; width * layout.bytes()] };
+        let samples = if factor == 1 { 0 } else { width * layout.bytes() };
+        let columns =
+            if layout == Layout::Rgba { Columns::Weighed(vec![0; samples]) } else { Columns::Plain(vec![0; samples]) };
         Self { factor, width, layout, columns, rows: 0, pixels: Vec::new() }
     }
 
@@ -35,18 +46,21 @@ impl Shrinker {
             self.pixels.extend_from_slice(row);
             return;
         }
-        if self.layout == Layout::Rgba {
-            let pixels = row.as_chunks::<4>().0.iter();
-            for (sums, [red, green, blue, alpha]) in self.columns.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
-                let weight = u32::from(*alpha);
-                sums[0] += u32::from(*red) * weight;
-                sums[1] += u32::from(*green) * weight;
-                sums[2] += u32::from(*blue) * weight;
-                sums[3] += weight;
+        match &mut self.columns {
+            Columns::Plain(columns) => {
+                for (sum, value) in columns.iter_mut().zip(row) {
+                    *sum += u16::from(*value);
+                }
             }
-        } else {
-            for (sum, value) in self.columns.iter_mut().zip(row) {
-                *sum += u32::from(*value);
+            Columns::Weighed(columns) => {
+                let pixels = row.as_chunks::<4>().0.iter();
+                for (sums, [red, green, blue, alpha]) in columns.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
+                    let weight = u32::from(*alpha);
+                    sums[0] += u32::from(*red) * weight;
+                    sums[1] += u32::from(*green) * weight;
+                    sums[2] += u32::from(*blue) * weight;
+                    sums[3] += weight;
+                }
             }
         }
         self.rows += 1;
@@ -56,36 +70,14 @@ impl Shrinker {
     }
 
     fn flush(&mut self) {
-        match self.layout {
-            Layout::Gray => self.flush_pixels::<1>(),
-            Layout::Rgb => self.flush_pixels::<3>(),
-            Layout::Rgba | Layout::Cmyk => self.flush_pixels::<4>(),
+        let pixels = &mut self.pixels;
+        match (&mut self.columns, self.layout) {
+            (Columns::Plain(columns), Layout::Gray) => averages::<1>(columns, self.factor, self.rows, pixels),
+            (Columns::Plain(columns), Layout::Rgb) => averages::<3>(columns, self.factor, self.rows, pixels),
+            (Columns::Plain(columns), _) => averages::<4>(columns, self.factor, self.rows, pixels),
+            (Columns::Weighed(columns), _) => weighed_averages(columns, self.factor, self.rows, pixels),
         }
-        self.columns.fill(0);
         self.rows = 0;
-    }
-
-    fn flush_pixels<const BYTES: usize>(&mut self) {
-        let columns = self.columns.as_chunks::<BYTES>().0;
-        let begin = self.pixels.len();
-        self.pixels.resize(begin + columns.len().div_ceil(self.factor) * BYTES, 0);
-        let pixels = self.pixels[begin..].as_chunks_mut::<BYTES>().0;
-        let whole = Divisors::new(self.factor * self.rows, self.layout);
-        for (pixel, square) in pixels.iter_mut().zip(columns.chunks(self.factor)) {
-            // Two columns are the most frequent case, and one in which nothing has to be counted.
-            let sums = match square {
-                [left, right] => std::array::from_fn(|at| left[at] + right[at]),
-                square => {
-                    square.iter().fold([0; BYTES], |sums, column| std::array::from_fn(|at| sums[at] + column[at]))
-                }
-            };
-            if square.len() == self.factor {
-                whole.average(sums, pixel);
-            } else {
-                // The last one of a row.
-                Divisors::new(square.len() * self.rows, self.layout).average(sums, pixel);
-            }
-        }
     }
 
     /// What has come of all rows.
@@ -100,35 +92,64 @@ impl Shrinker {
     }
 }
 
-/// What sums are divided by.
-struct Divisors {
-    area: Divisor,
-    /// For colours that are weighed by alpha, where all of it is opaque.
-    opaque: Option<Divisor>,
+/// Appends a row of averages, and begins anew. The last square of a row may be smaller.
+fn averages<const BYTES: usize>(columns: &mut [u16], factor: usize, rows: usize, pixels: &mut Vec<u8>) {
+    let whole = PlainDivisor::new(factor * rows);
+    for square in columns.as_chunks::<BYTES>().0.chunks(factor) {
+        // Two columns are the most frequent case, and one in which nothing has to be counted.
+        let sums: [u16; BYTES] = match square {
+            [left, right] => std::array::from_fn(|at| left[at] + right[at]),
+            square => square.iter().fold([0; BYTES], |sums, column| std::array::from_fn(|at| sums[at] + column[at])),
+        };
+        let by = if square.len() == factor { whole } else { PlainDivisor::new(square.len() * rows) };
+        pixels.extend(sums.map(|sum| by.divide(sum)));
+    }
+    columns.fill(0);
 }
 
-impl Divisors {
-    fn new(area: usize, layout: Layout) -> Self {
-        let opaque = (layout == Layout::Rgba).then(|| Divisor::new(area * 255));
-        Self { area: Divisor::new(area), opaque }
+/// The same for colours that are weighed by alpha.
+fn weighed_averages(columns: &mut [u32], factor: usize, rows: usize, pixels: &mut Vec<u8>) {
+    let mut area = PlainDivisor::new(factor * rows);
+    let opaque = Divisor::new(factor * rows * 255);
+    for square in columns.as_chunks::<4>().0.chunks(factor) {
+        let [red, green, blue, alpha] =
+            square.iter().fold([0; 4], |sums, column| std::array::from_fn(|at| sums[at] + column[at]));
+        if square.len() < factor {
+            area = PlainDivisor::new(square.len() * rows);
+        }
+        let by = if alpha == opaque.divisor { opaque } else { Divisor::new(alpha as usize) };
+        let alpha = area.divide(u16::try_from(alpha).unwrap_or(u16::MAX));
+        pixels.extend([by.divide(red), by.divide(green), by.divide(blue), alpha]);
     }
-
-    #[inline]
-    fn average<const BYTES: usize>(&self, sums: [u32; BYTES], pixel: &mut [u8; BYTES]) {
-        let mut by = self.area;
-        if let (Some(opaque), Some(alpha)) = (self.opaque, sums.last()) {
-            by = if *alpha == opaque.divisor { opaque } else { Divisor::new(*alpha as usize) };
-        }
-        for (value, sum) in pixel.iter_mut().zip(sums) {
-            *value = by.divide(sum);
-        }
-        if let (Some(_), Some(value), Some(alpha)) = (self.opaque, pixel.last_mut(), sums.last()) {
-            *value = self.area.divide(*alpha);
-        }
-    }
+    columns.fill(0);
 }
 
 /// Divides by multiplying, which takes a fraction of the time; most sums are divided by the same number.
+#[derive(Clone, Copy)]
+struct PlainDivisor {
+    half: u32,
+    inverse: u32,
+}
+
+impl PlainDivisor {
+    /// The bits of the fraction: exact for every sum of up to 256 bytes, and its product fits 32 bits.
+    const BITS: u32 = 24;
+
+    #[allow(clippy::cast_possible_truncation)] // at most 16 x 16
+    fn new(area: usize) -> Self {
+        let area = area.max(1) as u32;
+        Self { half: area / 2, inverse: (1 << Self::BITS) / area + u32::from(!area.is_power_of_two()) }
+    }
+
+    /// Rounded to the nearest.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // an average of bytes
+    fn divide(self, sum: u16) -> u8 {
+        ((u32::from(sum) + self.half).wrapping_mul(self.inverse) >> Self::BITS) as u8
+    }
+}
+
+/// The same for what is weighed by alpha.
 #[derive(Clone, Copy)]
 struct Divisor {
     divisor: u32,
@@ -177,6 +198,17 @@ mod tests {
                 let sum = sum.min(largest);
                 let expected = (sum + divisor / 2) / divisor;
                 assert_eq!(usize::from(by.divide(u32::try_from(sum).expect("small"))), expected, "{sum} / {divisor}");
+            }
+        }
+    }
+
+    #[test]
+    fn so_does_the_one_for_bytes() {
+        for area in 1..=16 * 16_usize {
+            let by = PlainDivisor::new(area);
+            for sum in 0..=area * 255 {
+                let expected = (sum + area / 2) / area;
+                assert_eq!(usize::from(by.divide(u16::try_from(sum).expect("small"))), expected, "{sum} / {area}");
             }
         }
     }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import zlib from 'node:zlib';
 
 // What scripts/build-edge has made.
-const BUILT = process.env.EDGE_BUILD ?? fileURLToPath(new URL('../../../../target/edge', import.meta.url));
+export const BUILT = process.env.EDGE_BUILD ?? fileURLToPath(new URL('../../../../target/edge', import.meta.url));
 
 export const event = (change = {}) => {
     const file = new URL('../../../../events/cloudfront-origin-request.json', import.meta.url);

@@ -75,6 +75,7 @@ test('a thumbnail', async () => {
         'content-type',
         'referrer-policy',
         'strict-transport-security',
+        'vary',
         'x-content-type-options',
         'x-request-id',
     ]);
@@ -156,7 +157,8 @@ test('what is too large for a generated response goes on to the origin', async (
     const answer = await handler(before);
     assert.equal(answer.status, undefined);
     assert.equal(answer.uri, '/images/noise.png');
-    assert.equal(answer.querystring, 'w=2048&format=webp&q=90');
+    assert.equal(answer.querystring, 'w=2048&q=90');
+    assert.equal(header(answer, 'accept'), 'image/webp');
     assert.deepEqual(answer.origin, event().Records[0].cf.request.origin);
     const small = await ask('noise.png', 'w=300&format=webp');
     assert.equal(small.status, '200');

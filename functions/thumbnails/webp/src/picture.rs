@@ -66,6 +66,25 @@ pub fn encode(
     }
 }
 
+/// The chunks of an encoded picture that have its pixels: transparency, where there is some, and the colours.
+pub(crate) fn pictures(file: &[u8]) -> &[u8] {
+    /// Signature, and the chunk that says what others there are.
+    const EXTENDED: usize = 12 + 8 + 10;
+    let start = if file.get(12..16) == Some(b"VP8X") { EXTENDED } else { 12 };
+    file.get(start..).unwrap_or_default()
+}
+
+/// Appends a chunk, made of these parts. The next one begins at an even number.
+pub(crate) fn chunk(file: &mut Vec<u8>, name: [u8; 4], parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    file.extend(name);
+    file.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    for part in parts {
+        file.extend_from_slice(part);
+    }
+    file.extend(&[0][..length % 2]);
+}
+
 /// What the two callbacks reach through the picture.
 struct Job<'a> {
     output: Vec<u8>,
@@ -90,8 +109,7 @@ unsafe extern "C" fn progress(_percent: c_int, picture: *const webp::WebPPicture
     c_int::from(!cancelled())
 }
 
-/// libwebp's settings for a still picture or a frame.
-pub(crate) fn config(settings: Settings) -> Result<webp::WebPConfig, Error> {
+fn config(settings: Settings) -> Result<webp::WebPConfig, Error> {
     let mut config = webp::WebPConfig::new().map_err(|()| Error::Encoder(0))?;
     config.quality = settings.quality.clamp(0.0, 100.0);
     config.method = c_int::from(settings.method.min(6));
@@ -101,13 +119,13 @@ pub(crate) fn config(settings: Settings) -> Result<webp::WebPConfig, Error> {
 }
 
 /// A picture of libwebp that is freed when it is dropped.
-pub(crate) struct Picture<'a> {
-    pub(crate) raw: webp::WebPPicture,
+struct Picture<'a> {
+    raw: webp::WebPPicture,
     pixels: std::marker::PhantomData<&'a [u8]>,
 }
 
 impl<'a> Picture<'a> {
-    pub(crate) fn new(image: Image<'a>, width: u32, height: u32) -> Result<Self, Error> {
+    fn new(image: Image<'a>, width: u32, height: u32) -> Result<Self, Error> {
         let side = |side: u32| c_int::try_from(side).ok().filter(|_| (1..=MAX_SIDE).contains(&side)).ok_or(Error::Size);
         let (w, h) = (side(width)?, side(height)?);
         if !image.fits(width as usize, height as usize) {

@@ -44,12 +44,21 @@ impl<'a> Decoder<'a> {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // rows of a picture within the limits
     pub(super) fn picture(self, plan: &Plan) -> Result<Picture, Error> {
-        let scale = Scale::for_shrink(plan.shrink());
-        let size = f64::from(scale.denominator());
-        let reach = REACH * (plan.shrink() / size).max(1.0);
-        let first = (plan.area.top / size - reach).floor().max(0.0);
-        let end = ((plan.area.top + plan.area.height) / size + reach).ceil();
-        let decoded = self.file.decode(scale, first as u32..end as u32, || self.cancel.is_set()).map_err(failed)?;
+        let rows = |scale: Scale| {
+            let size = f64::from(scale.denominator());
+            let reach = REACH * (plan.shrink() / size).max(1.0);
+            let first = (plan.area.top / size - reach).floor().max(0.0);
+            let end = ((plan.area.top + plan.area.height) / size + reach).ceil();
+            first as u32..end as u32
+        };
+        // A panorama may have more than fits at the best scale. A little blurred is better than not at all.
+        let mut scale = Scale::for_shrink(plan.shrink());
+        while let Some(smaller) =
+            smaller(scale).filter(|_| self.file.memory(scale, rows(scale)) > limits::DECODER_BYTES)
+        {
+            scale = smaller;
+        }
+        let decoded = self.file.decode(scale, rows(scale), || self.cancel.is_set()).map_err(failed)?;
         Ok(Picture { pixels: self.pixels(decoded, plan), profile: self.file.icc() })
     }
 
@@ -74,6 +83,15 @@ impl<'a> Decoder<'a> {
             thumbnails_jpeg::Color::Ycck => Colors::Ycck { inverted },
         };
         Pixels::Planes(Planes { parts, colors })
+    }
+}
+
+fn smaller(scale: Scale) -> Option<Scale> {
+    match scale {
+        Scale::Full => Some(Scale::Half),
+        Scale::Half => Some(Scale::Quarter),
+        Scale::Quarter => Some(Scale::Eighth),
+        Scale::Eighth => None,
     }
 }
 

@@ -44,10 +44,10 @@ pub(crate) enum Pixels {
 
 impl Pixels {
     /// The part at its final size. The pixels are used up.
-    pub(crate) fn resized(self, size: (u32, u32)) -> Result<Raster, Error> {
+    pub(crate) fn resized(self, size: (u32, u32), cancel: &Cancel) -> Result<Raster, Error> {
         match self {
-            Self::Packed(mut raster, area) => Ok(raster.resized(area, size)),
-            Self::Planes(planes) => planes.resized(size),
+            Self::Packed(mut raster, area) => raster.resized(area, size, cancel),
+            Self::Planes(planes) => planes.resized(size, cancel),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! PNG. Of an animated one the still picture.
 
+use std::ops::Range;
+
 use fdeflate::BoundedDecompressionError;
 use png::{ColorType, Limits, Reader, Transformations};
 
@@ -7,7 +9,7 @@ use super::{Header, Picture, Pixels, failed};
 use crate::{
     Cancel, Error,
     cancel::Source,
-    geometry::Plan,
+    geometry::{Area, Plan},
     limits,
     orientation::Orientation,
     raster::{Layout, Raster},
@@ -54,12 +56,16 @@ impl<'a> Decoder<'a> {
             ColorType::Rgb | ColorType::Indexed => (3, Layout::Rgb),
         };
         let factor = Shrinker::factor_for(plan.shrink());
-        let mut shrinker = Shrinker::new(factor, self.header.width, layout);
-        // Rows below the part that is seen need not be unpacked. The filter reaches a little over the edge.
-        let reach = 3.0 * plan.shrink().max(1.0) + 1.0;
-        let end = ((plan.area.top + plan.area.height + reach).ceil() as usize).min(self.header.height as usize);
+        // Rows below the part that is seen need not be unpacked, nor anything around it added up.
+        let Header { width, height, .. } = self.header;
+        let columns = seen(plan.area.left, plan.area.width, plan.resized.0, factor, width);
+        let rows = seen(plan.area.top, plan.area.height, plan.resized.1, factor, height);
+        let (first, end) = (rows.start as usize, rows.end as usize);
+        let mut shrinker = Shrinker::new(factor, columns.end - columns.start, layout);
+        let bytes = columns.start as usize * stored..columns.end as usize * stored;
         let mut wide = Vec::new();
         let mut push = |row: &[u8]| {
+            let row = row.get(bytes.clone()).unwrap_or_default();
             if stored == 2 {
                 wide.clear();
                 wide.extend(row.as_chunks().0.iter().flat_map(|[gray, alpha]| [*gray, *gray, *gray, *alpha]));
@@ -72,7 +78,8 @@ impl<'a> Decoder<'a> {
             let row = self.header.width as usize * stored;
             // Nothing to shrink, nothing to widen: these are the pixels.
             let finished = factor == 1 && stored == layout.bytes();
-            let shrunk = if finished { 0 } else { row / stored * layout.bytes() * end / usize::from(factor).pow(2) };
+            let area = (columns.end - columns.start) as usize * (end - first);
+            let shrunk = if finished { 0 } else { area * layout.bytes() / usize::from(factor).pow(2) };
             let size = self.reader.output_buffer_size().ok_or_else(|| Error::malformed("too many bytes"))?;
             limits::check_memory((size + shrunk) as u64)?;
             let mut whole = vec![0; size];
@@ -82,17 +89,31 @@ impl<'a> Decoder<'a> {
                 let raster = Raster { width: self.header.width, height: end as u32, layout, pixels: whole };
                 return Ok(Picture { pixels: Pixels::Packed(raster, plan.area), profile });
             }
-            whole.chunks_exact(row).take(end).for_each(push);
+            whole.chunks_exact(row).take(end).skip(first).for_each(push);
         } else {
-            for _ in 0..end {
+            for y in 0..end {
                 let row = self.reader.next_row().map_err(|error| failed(self.cancel, error))?;
-                push(row.ok_or_else(|| failed(self.cancel, "rows are missing"))?.data());
+                let row = row.ok_or_else(|| failed(self.cancel, "rows are missing"))?;
+                if y >= first {
+                    push(row.data());
+                }
             }
         }
         let scale = f64::from(factor).recip();
-        let pixels = Pixels::Packed(shrinker.finish(), plan.area.scaled(scale, scale));
+        let Area { left, top, .. } = plan.area;
+        let area = Area { left: left - f64::from(columns.start), top: top - f64::from(rows.start), ..plan.area };
+        let pixels = Pixels::Packed(shrinker.finish(), area.scaled(scale, scale));
         Ok(Picture { pixels, profile })
     }
+}
+
+/// Which pixels of one side count, of `all`: the part that is seen and what the filter reaches beyond it, by whole squares.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // sides of a picture within the limits
+fn seen(start: f64, length: f64, resized: u32, factor: u16, all: u32) -> Range<u32> {
+    let reach = 3.0 * (length / f64::from(resized)).max(1.0) + 1.0;
+    let factor = u32::from(factor);
+    let first = (start - reach).floor().max(0.0) as u32 / factor * factor;
+    first..((start + length + reach).ceil() as u32).next_multiple_of(factor).min(all)
 }
 
 /// The colour profile, which is unpacked no further than a profile may be large. One that is broken is none.

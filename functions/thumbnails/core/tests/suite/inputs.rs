@@ -54,14 +54,19 @@ fn inks_become_colours() {
 
 #[test]
 fn grey_stays_grey() {
-    let gray = vec![90; 200 * 160];
-    let files = [
-        jpeg(&gray, SIZE, ColorType::Luma, |_| {}),
-        png(&gray, (200, 160), (png::ColorType::Grayscale, BitDepth::Eight), |_| {}),
-    ];
-    for bytes in files {
-        let pixels = Pixels::of_webp(&thumbnail(&bytes, boxed(40, 40, Fit::Cover, Format::WebP)).bytes);
-        pixels.assert_quarters([[90; 3]; 4], "grey");
+    for shade in [0, 20, 90, 128, 235, 255] {
+        let gray = vec![shade; 200 * 160];
+        let rgb = vec![shade; 200 * 160 * 3];
+        let files = [
+            jpeg(&gray, SIZE, ColorType::Luma, |_| {}),
+            jpeg(&rgb, SIZE, ColorType::Rgb, |_| {}),
+            png(&gray, (200, 160), (png::ColorType::Grayscale, BitDepth::Eight), |_| {}),
+            png(&rgb, (200, 160), (png::ColorType::Rgb, BitDepth::Eight), |_| {}),
+        ];
+        for (bytes, what) in files.iter().zip(["JPEG", "JPEG of three colours", "PNG", "PNG of three colours"]) {
+            let pixels = Pixels::of_webp(&thumbnail(bytes, boxed(40, 40, Fit::Cover, Format::WebP)).bytes);
+            pixels.assert_flat([shade; 3], &format!("{what} of {shade}"));
+        }
     }
 }
 
@@ -107,6 +112,10 @@ fn grey_of_any_depth_is_read() {
         (BitDepth::Four, [[0xAA; 16], [0x55; 16]].concat().repeat(64)),
         (BitDepth::Two, [[0xAA; 8], [0x55; 8]].concat().repeat(64)),
     ];
+    let black_and_white = [[0xFF; 4], [0; 4]].concat().repeat(64);
+    let bytes = png(&black_and_white, size, (png::ColorType::Grayscale, BitDepth::One), |_| {});
+    let shown = Pixels::of_webp(&thumbnail(&bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);
+    shown.assert_quarters([[255; 3], [0; 3], [255; 3], [0; 3]], "a bit a pixel");
     for (depth, pixels) in files {
         let bytes = png(&pixels, size, (png::ColorType::Grayscale, depth), |_| {});
         let shown = Pixels::of_webp(&thumbnail(&bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);
@@ -121,6 +130,76 @@ fn a_colour_of_a_palette_may_be_transparent() {
         encoder.set_palette(vec![200, 100, 50, 1, 2, 3]);
         encoder.set_trns(vec![255, 0]);
     });
+    let shown = Pixels::of_webp(&thumbnail(&bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);
+    assert!(shown.alpha);
+    assert_eq!((shown.at(0.25, 0.5)[3], shown.at(0.75, 0.5)[3]), (255, 0));
+}
+
+#[test]
+fn one_colour_of_a_png_may_be_transparent() {
+    let gray = [[0x30; 32], [0xC0; 32]].concat().repeat(64);
+    let rgb: Vec<u8> = gray.iter().flat_map(|value| [*value; 3]).collect();
+    let files = [(png::ColorType::Grayscale, gray, vec![0, 0xC0]), (png::ColorType::Rgb, rgb, [0, 0xC0].repeat(3))];
+    for (color, pixels, transparent) in files {
+        let bytes = png(&pixels, (64, 64), (color, BitDepth::Eight), |encoder| encoder.set_trns(transparent));
+        let shown = Pixels::of_webp(&thumbnail(&bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);
+        assert!(shown.alpha, "{color:?}");
+        assert_eq!((shown.at(0.25, 0.5)[3], shown.at(0.75, 0.5)[3]), (255, 0), "{color:?}");
+        assert!(shown.at(0.25, 0.5)[0].abs_diff(0x30) <= 3, "{color:?}");
+    }
+}
+
+#[test]
+fn inks_are_inverted_only_where_adobe_is_named() {
+    let inks = [[200, 30, 90, 10]; 64 * 64].concat();
+    let marked = jpeg(&inks, (64, 64), ColorType::Cmyk, |_| {});
+    let at = marked.windows(4).position(|four| four == [0xFF, 0xEE, 0, 14]).expect("a mark");
+    let unmarked = [&marked[..at], &marked[at + 16..]].concat();
+    let shown = |bytes: &[u8]| {
+        let pixels = Pixels::of_webp(&thumbnail(bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);
+        pixels.at(0.5, 0.5).to_vec()
+    };
+    let near = |got: Vec<u8>, expected: [u8; 3]| got.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 8);
+    assert!(near(shown(&marked), [53, 216, 159]), "{:?}", shown(&marked));
+    // The samples that the encoder has inverted are taken as they are.
+    assert!(near(shown(&unmarked), [8, 1, 4]), "{:?}", shown(&unmarked));
+}
+
+#[test]
+fn gifs_of_every_kind_show_the_picture() {
+    let indexed: Vec<u8> = quarters(200, 160).as_chunks::<3>().0.iter().map(|at| index_of(*at)).collect();
+    for (global, interlaced) in [(true, false), (false, true), (true, true)] {
+        let palette = QUARTERS.concat();
+        let mut pixels = indexed.clone();
+        if interlaced {
+            let rows =
+                [(0, 8), (4, 8), (2, 4), (1, 2)].into_iter().flat_map(|(first, step)| (first..160).step_by(step));
+            pixels = rows.flat_map(|y| indexed[y * 200..][..200].to_vec()).collect();
+        }
+        let mut bytes = Vec::new();
+        let mut encoder =
+            ::gif::Encoder::new(&mut bytes, 200, 160, if global { &palette } else { &[] }).expect("a header");
+        let frame = ::gif::Frame {
+            width: 200,
+            height: 160,
+            interlaced,
+            palette: (!global).then_some(palette.clone()),
+            buffer: pixels.into(),
+            ..::gif::Frame::default()
+        };
+        encoder.write_frame(&frame).expect("encodes");
+        drop(encoder);
+        assert_shows_quarters(&bytes, &format!("a palette for all {global}, interlaced {interlaced}"));
+    }
+}
+
+#[test]
+fn an_index_of_a_gif_may_be_transparent() {
+    let mut bytes = Vec::new();
+    let mut encoder = ::gif::Encoder::new(&mut bytes, 64, 64, &[200, 100, 50, 1, 2, 3]).expect("a header");
+    let pixels = [[0; 32], [1; 32]].concat().repeat(64);
+    encoder.write_frame(&::gif::Frame::from_indexed_pixels(64, 64, pixels, Some(1))).expect("encodes");
+    drop(encoder);
     let shown = Pixels::of_webp(&thumbnail(&bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);
     assert!(shown.alpha);
     assert_eq!((shown.at(0.25, 0.5)[3], shown.at(0.75, 0.5)[3]), (255, 0));
@@ -145,6 +224,11 @@ fn transparency_is_kept_and_white_in_jpeg() {
     assert!(pixels.alpha);
     assert_eq!((pixels.at(0.25, 0.5)[3], pixels.at(0.75, 0.5)[3]), (255, 0));
     assert!(pixels.at(0.25, 0.5)[0].abs_diff(60) < 8, "{:?}", pixels.at(0.25, 0.5));
+
+    let deep: Vec<u8> = gray_alpha.iter().flat_map(|value| [*value, *value]).collect();
+    let deep = png(&deep, (100, 100), (png::ColorType::GrayscaleAlpha, BitDepth::Sixteen), |_| {});
+    let transform = boxed(32, 32, Fit::Cover, Format::WebP);
+    assert_eq!(thumbnail(&deep, transform).bytes, thumbnail(&bytes, transform).bytes, "16 bits");
 
     let flat = thumbnail(&bytes, boxed(32, 32, Fit::Cover, Format::Jpeg));
     let again = Pixels::of_webp(&thumbnail(&flat.bytes, boxed(32, 32, Fit::Cover, Format::WebP)).bytes);

@@ -7,3 +7,4 @@ mod hostile;
 mod inputs;
 mod output;
 mod vectors;
+mod webp;

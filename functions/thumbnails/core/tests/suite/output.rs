@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use gif::DisposalMethod;
 use jpeg_encoder::ColorType;
+use png::BitDepth;
 use thumbnails_core::{Cancel, Error, Fit, Format, Size, Transform, placeholder, render};
 
-use crate::files::{Pixels, QUARTERS, Solid, boxed, exif, gif, jpeg, quarters, quarters_jpeg, thumbnail, waves};
+use crate::files::{
+    Pixels, QUARTERS, Solid, boxed, exif, gif, jpeg, png, quarters, quarters_jpeg, thumbnail, waves, webp,
+};
 
 #[test]
 fn the_size_is_what_the_file_has() {
@@ -47,10 +50,21 @@ fn nothing_but_pixels_is_left() {
         encoder.add_app_segment(1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>geo</x:xmpmeta>".to_vec()).expect("fits");
         encoder.add_app_segment(13, b"Photoshop 3.0\0 a name".to_vec()).expect("fits");
     });
-    for format in [Format::WebP, Format::Jpeg] {
-        let thumbnail = thumbnail(&bytes, boxed(64, 64, Fit::Cover, format));
-        for word in [&b"Exif"[..], b"EXIF", b"xmpmeta", b"Photoshop", b"XMP "] {
-            assert!(!thumbnail.bytes.windows(word.len()).any(|at| at == word), "{format:?}: {word:?}");
+    let text = png(&quarters(300, 200), (300, 200), (::png::ColorType::Rgb, BitDepth::Eight), |encoder| {
+        encoder.add_text_chunk("Author".to_owned(), "Photoshop".to_owned()).expect("fits");
+        encoder.add_itxt_chunk("XML:com.adobe.xmp".to_owned(), "<x:xmpmeta/>".to_owned()).expect("fits");
+    });
+    let mut with_xmp = Vec::new();
+    let mut encoder = image_webp::WebPEncoder::new(&mut with_xmp);
+    encoder.set_xmp_metadata(b"<x:xmpmeta>geo</x:xmpmeta>".to_vec());
+    encoder.encode(&quarters(300, 200), 300, 200, image_webp::ColorType::Rgb8).expect("encodes");
+    let files = [(&bytes, b"Photoshop"), (&text, b"Photoshop"), (&with_xmp, b"x:xmpmeta")];
+    for ((bytes, has), format) in files.iter().flat_map(|at| [(at, Format::WebP), (at, Format::Jpeg)]) {
+        let thumbnail = thumbnail(bytes, boxed(64, 64, Fit::Cover, format));
+        let holds = |file: &[u8], word: &[u8]| file.windows(word.len()).any(|at| at == word);
+        assert!(holds(bytes, *has), "there is something to leave behind");
+        for word in [&b"Exif"[..], b"EXIF", b"xmpmeta", b"Photoshop", b"XMP ", b"tEXt"] {
+            assert!(!holds(&thumbnail.bytes, word), "{format:?}: {word:?}");
         }
         assert_eq!(thumbnail.format, format);
     }
@@ -134,6 +148,27 @@ fn an_animation_stays_one() {
 }
 
 #[test]
+fn an_animation_runs_as_often_as_before() {
+    // A GIF says how often it is repeated, a WebP how often it runs.
+    for (repeat, runs) in [(::gif::Repeat::Finite(2), 3), (::gif::Repeat::Finite(u16::MAX), u16::MAX)] {
+        let mut bytes = Vec::new();
+        let mut encoder = ::gif::Encoder::new(&mut bytes, 8, 8, &[200, 0, 0, 0, 0, 200]).expect("a header");
+        encoder.set_repeat(repeat).expect("repeats");
+        for color in [0, 1] {
+            encoder.write_frame(&::gif::Frame::from_indexed_pixels(8, 8, vec![color; 64], None)).expect("encodes");
+        }
+        drop(encoder);
+        let mut made = thumbnail(&bytes, boxed(8, 8, Fit::Cover, Format::WebP)).bytes;
+        for _ in 0..2 {
+            let decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(&made)).expect("a WebP");
+            let times = std::num::NonZeroU16::new(runs).expect("not 0");
+            assert_eq!(decoder.loop_count(), image_webp::LoopCount::Times(times));
+            made = thumbnail(&made, boxed(8, 8, Fit::Cover, Format::WebP)).bytes;
+        }
+    }
+}
+
+#[test]
 fn a_frame_may_lie_outside_of_the_canvas() {
     let frames = [
         frame([200, 0, 0], 5, [10, 10, 60, 60], DisposalMethod::Background),
@@ -155,6 +190,18 @@ fn a_placeholder_is_small_and_has_the_colours() {
 }
 
 #[test]
+fn a_panorama_is_decoded_at_a_scale_that_fits() {
+    // At its full size, 12000 x 4000 pixels of three colours would be 290 MB of coefficients.
+    let bytes = jpeg(&quarters(12_000, 4_000), (12_000, 4_000), ColorType::Rgb, |encoder| {
+        encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::R_4_4_4);
+        encoder.set_progressive(true);
+    });
+    let thumbnail = thumbnail(&bytes, boxed(2048, 2048, Fit::Cover, Format::WebP));
+    assert_eq!((thumbnail.width, thumbnail.height), (2048, 2048));
+    Pixels::of_webp(&thumbnail.bytes).assert_quarters(QUARTERS, "a panorama");
+}
+
+#[test]
 fn it_stops_when_it_is_told_to() {
     let bytes = jpeg(&waves(4000, 4000), (4000, 4000), ColorType::Luma, |encoder| encoder.set_progressive(true));
     let transform = boxed(2000, 2000, Fit::Cover, Format::WebP);
@@ -166,4 +213,22 @@ fn it_stops_when_it_is_told_to() {
     given_up.clone().cancel();
     assert_eq!(render(&bytes, &transform, &given_up), Err(Error::Cancelled));
     assert_eq!(placeholder(&bytes, &given_up), Err(Error::Cancelled));
+}
+
+#[test]
+fn every_format_stops_when_it_is_told_to() {
+    let rgb = quarters(3000, 2000);
+    let colors = [[200, 0, 0], [0, 200, 0]].map(|color| frame(color, 5, [0, 0, 1500, 1000], DisposalMethod::Keep));
+    let files = [
+        ("PNG", png(&rgb, (3000, 2000), (::png::ColorType::Rgb, BitDepth::Eight), |_| {})),
+        ("WebP", webp(&rgb, (3000, 2000), image_webp::ColorType::Rgb8)),
+        ("GIF", gif(1500, 1000, &colors)),
+    ];
+    for (what, bytes) in files {
+        for format in [Format::WebP, Format::Jpeg] {
+            let cancel = Cancel::at(Instant::now() + Duration::from_millis(1));
+            let transform = boxed(1000, 1000, Fit::Cover, format);
+            assert_eq!(render(&bytes, &transform, &cancel), Err(Error::Cancelled), "{what}");
+        }
+    }
 }

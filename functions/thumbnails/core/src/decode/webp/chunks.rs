@@ -2,7 +2,7 @@
 //! a VP8 stream states, and compares that with the canvas afterwards, or not at all where transparency is beside it.
 
 use super::lossless::groups;
-use crate::Error;
+use crate::{Cancel, Error, limits};
 
 /// The tables of a group of Huffman codes, in bytes: 4 kB for each of its five codes, and two nodes for each of 3136 symbols.
 const GROUP: u64 = 5 * 4096 + 2 * 16 * (280 + 2048 + 3 * 256 + 40);
@@ -10,54 +10,92 @@ const GROUP: u64 = 5 * 4096 + 2 * 16 * (280 + 2048 + 3 * 256 + 40);
 /// Bytes in front of the chunks of a frame: its place, size and time.
 const FRAME: usize = 16;
 
-/// How many bytes the decoder has to hold for the dearest picture of a file. The canvas is within the limits.
+/// What the decoder takes a file for.
+pub(super) struct Canvas {
+    /// Width and height, which are within the limits.
+    pub(super) size: (u32, u32),
+    /// Whether pixels are shown with their transparency.
+    pub(super) alpha: bool,
+    /// Whether there are frames on it.
+    pub(super) animated: bool,
+}
+
+/// How many bytes the decoder has to hold for the dearest picture of a file.
 ///
 /// # Errors
-/// [`Error::Malformed`] when a VP8 stream is not as large as the canvas or frame that it is for.
-pub(super) fn memory(file: &[u8], canvas: (u32, u32), alpha: bool) -> Result<u64, Error> {
-    let pixels = u64::from(canvas.0) * u64::from(canvas.1);
+/// [`Error::Malformed`] when a stream is not as large as the canvas or frame that it is for, and when there are more
+/// pictures than the decoder shows: each would have to be looked at.
+pub(super) fn memory(file: &[u8], canvas: &Canvas, cancel: &Cancel) -> Result<u64, Error> {
+    let pixels = pixels(canvas.size);
     // Pixels as they are shown, and what they are made of. Chunks may come in any order.
-    let shown = pixels * if alpha { 4 } else { 3 };
-    let (mut lossy, mut transparency, mut others) = (0, 0, 0);
+    let shown = pixels * if canvas.alpha { 4 } else { 3 };
+    let (mut lossy, mut transparency, mut others) = (None, None, None);
+    let (mut frames, mut dearest) = (0, 0);
     for chunk in Chunks(file.get(12..).unwrap_or_default()) {
+        cancel.check()?;
         match &chunk.name {
             b"VP8 " => {
-                same(vp8_size(chunk.data)?, canvas)?;
-                lossy = planes(pixels);
+                same(vp8_size(chunk.data)?, canvas.size)?;
+                once(&mut lossy, || Ok(planes(pixels)))?;
             }
-            b"ALPH" => transparency = alpha_stream(chunk.data, canvas)?,
+            b"ALPH" => once(&mut transparency, || alpha_stream(chunk.data, canvas.size, cancel))?,
             // Its pixels have alpha always, and are those that are shown where that counts.
-            b"VP8L" => others = others.max(lossless(chunk.data, pixels)? - if alpha { shown } else { 0 }),
+            b"VP8L" => once(&mut others, || {
+                Ok(lossless(chunk.data, canvas.size, cancel)? - if canvas.alpha { shown } else { 0 })
+            })?,
+            // Those of the first frame would be taken for the picture's own.
+            b"ANMF" if !canvas.animated => return Err(Error::malformed("a still picture has frames")),
             // The canvas stays from one frame to the next.
-            b"ANMF" => others = others.max(pixels * 4 + frame(&chunk)?),
+            b"ANMF" => {
+                frames += 1;
+                limits::check_animation(frames, pixels * u64::from(frames))?;
+                dearest = dearest.max(pixels * 4 + frame(&chunk, canvas.size, cancel)?);
+            }
             _ => {}
         }
     }
-    Ok(shown + others.max(lossy + transparency))
+    let [lossy, transparency, others] = [lossy, transparency, others].map(Option::unwrap_or_default);
+    Ok(shown + dearest.max(others).max(lossy + transparency))
+}
+
+/// The decoder takes the first chunk of a name, and there is no reason for another one.
+fn once(of: &mut Option<u64>, bytes: impl FnOnce() -> Result<u64, Error>) -> Result<(), Error> {
+    if of.is_some() {
+        return Err(Error::malformed("it has a second picture"));
+    }
+    *of = Some(bytes()?);
+    Ok(())
 }
 
 /// What a frame takes beside the canvas.
-fn frame(chunk: &Chunk<'_>) -> Result<u64, Error> {
+fn frame(chunk: &Chunk<'_>, canvas: (u32, u32), cancel: &Cancel) -> Result<u64, Error> {
     // The decoder goes on after an odd length, everybody else one byte later.
     let Some((info, inner)) = chunk.data.split_at_checked(FRAME).filter(|_| chunk.length.is_multiple_of(2)) else {
         return Err(Error::malformed("a frame is not whole"));
     };
-    let side = |at: usize| u32::from_le_bytes([info[at], info[at + 1], info[at + 2], 0]) + 1;
-    let (width, height) = (side(6), side(9));
-    let pixels = u64::from(width) * u64::from(height);
+    let number = |at: usize| u32::from_le_bytes([info[at], info[at + 1], info[at + 2], 0]);
+    let size = (number(6) + 1, number(9) + 1);
+    if number(0) * 2 + size.0 > canvas.0 || number(3) * 2 + size.1 > canvas.1 {
+        return Err(Error::malformed("a frame is not within the canvas"));
+    }
+    let pixels = pixels(size);
     let mut chunks = Chunks(inner);
     let first = chunks.next().ok_or_else(|| Error::malformed("a frame is empty"))?;
     match &first.name {
-        b"VP8 " => same(vp8_size(first.data)?, (width, height)).map(|()| planes(pixels) + pixels * 3),
+        b"VP8 " => same(vp8_size(first.data)?, size).map(|()| planes(pixels) + pixels * 3),
         b"ALPH" => {
             let opaque = chunks.next().filter(|chunk| &chunk.name == b"VP8 ");
             let opaque = opaque.ok_or_else(|| Error::malformed("a frame has transparency alone"))?;
-            same(vp8_size(opaque.data)?, (width, height))?;
-            Ok((pixels + planes(pixels) + pixels * 4).max(alpha_stream(first.data, (width, height))?))
+            same(vp8_size(opaque.data)?, size)?;
+            Ok((pixels + planes(pixels) + pixels * 4).max(alpha_stream(first.data, size, cancel)?))
         }
-        b"VP8L" => lossless(first.data, pixels),
+        b"VP8L" => lossless(first.data, size, cancel),
         _ => Err(Error::malformed("a frame has no picture")),
     }
+}
+
+fn pixels((width, height): (u32, u32)) -> u64 {
+    u64::from(width) * u64::from(height)
 }
 
 /// Y, U and V.
@@ -66,16 +104,20 @@ fn planes(pixels: u64) -> u64 {
 }
 
 /// A lossless stream: four bytes a pixel, what it says of its blocks, at the smallest that they can be, and its codes.
-fn lossless(stream: &[u8], pixels: u64) -> Result<u64, Error> {
-    Ok(pixels * 5 + groups(stream, None)? * GROUP)
+fn lossless(stream: &[u8], size: (u32, u32), cancel: &Cancel) -> Result<u64, Error> {
+    let [0x2F, s0, s1, s2, s3, stream @ ..] = stream else {
+        return Err(Error::malformed("a stream has no header"));
+    };
+    let sides = u32::from_le_bytes([*s0, *s1, *s2, *s3]);
+    same(((sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1), size)?;
+    Ok(pixels(size) * 5 + groups(stream, size, cancel)? * GROUP)
 }
 
 /// Transparency: a byte a pixel, or a lossless stream without a header.
-fn alpha_stream(data: &[u8], (width, height): (u32, u32)) -> Result<u64, Error> {
-    let pixels = u64::from(width) * u64::from(height);
+fn alpha_stream(data: &[u8], size: (u32, u32), cancel: &Cancel) -> Result<u64, Error> {
     match data {
-        [info, stream @ ..] if info & 3 == 1 => Ok(pixels * 5 + groups(stream, Some((width, height)))? * GROUP),
-        _ => Ok(pixels),
+        [info, stream @ ..] if info & 3 == 1 => Ok(pixels(size) * 5 + groups(stream, size, cancel)? * GROUP),
+        _ => Ok(pixels(size)),
     }
 }
 

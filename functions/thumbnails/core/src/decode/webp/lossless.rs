@@ -4,23 +4,29 @@
 //! The number is one more than the largest value in an image of its own. Copies repeat what was written out before, so
 //! the largest value that is written out is the largest of all: nothing needs to be kept to find it.
 
-use crate::Error;
+use crate::{Cancel, Error, decode::failed};
 
 /// Symbols for green and lengths, red, blue, alpha, and distances.
 const ALPHABETS: [usize; 5] = [256 + 24, 256, 256, 256, 40];
 /// In which order the lengths of the codes for lengths come.
 const ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Reads a stream up to its pixels. That of transparency has no header, and the sides of its picture.
-pub(super) fn groups(stream: &[u8], implicit: Option<(u32, u32)>) -> Result<u64, Error> {
-    let mut bits = Bits { bytes: stream, at: 0 };
-    bits.groups(implicit).ok_or_else(|| Error::malformed("a lossless stream is broken"))
+/// Symbols that are read before the next look at the clock.
+const PORTION: u32 = 1 << 16;
+
+/// Reads a stream up to its pixels, from behind its header, for a picture of this size.
+pub(super) fn groups(stream: &[u8], (width, height): (u32, u32), cancel: &Cancel) -> Result<u64, Error> {
+    let mut bits = Bits { bytes: stream, at: 0, symbols: 0, cancel };
+    bits.groups(width, height).ok_or_else(|| failed(cancel, "a lossless stream is broken"))
 }
 
-/// Bits, the lowest of each byte first. Whatever is wrong with them is `None`.
+/// Bits, the lowest of each byte first. Whatever is wrong with them is `None`, and so is that it is time to stop.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Those of images, which may take no bits.
+    symbols: u32,
+    cancel: &'a Cancel,
 }
 
 impl Bits<'_> {
@@ -38,22 +44,15 @@ impl Bits<'_> {
         Some(self.read(1)? == 1)
     }
 
-    fn groups(&mut self, implicit: Option<(u32, u32)>) -> Option<u64> {
-        let (mut width, height) = if let Some(size) = implicit {
-            size
-        } else {
-            self.read(8)?;
-            let size = (self.read(14)? + 1, self.read(14)? + 1);
-            self.read(4)?;
-            size
-        };
-        // At most one of each of four transforms.
-        for _ in 0..5 {
-            if !self.flag()? {
-                self.cache()?;
-                return if self.flag()? { Some(u64::from(self.blocks(width, height)?) + 1) } else { Some(1) };
+    fn groups(&mut self, mut width: u32, height: u32) -> Option<u64> {
+        let mut seen = [false; 4];
+        while self.flag()? {
+            let transform = self.read(2)?;
+            // One of each, as the decoder has it.
+            if std::mem::replace(&mut seen[transform as usize], true) {
+                return None;
             }
-            match self.read(2)? {
+            match transform {
                 2 => {}
                 3 => {
                     let colors = self.read(8)? + 1;
@@ -65,7 +64,8 @@ impl Bits<'_> {
                 _ => _ = self.blocks(width, height)?,
             }
         }
-        None
+        self.cache()?;
+        if self.flag()? { Some(u64::from(self.blocks(width, height)?) + 1) } else { Some(1) }
     }
 
     /// An image with a pixel for each block of the picture.
@@ -84,6 +84,10 @@ impl Bits<'_> {
         let mut left = width.checked_mul(height)?;
         let mut most = 0;
         while left > 0 {
+            self.symbols += 1;
+            if self.symbols.is_multiple_of(PORTION) && self.cancel.is_set() {
+                return None;
+            }
             let symbol = codes[0].read(self)?;
             let count = match symbol {
                 0..256 => {

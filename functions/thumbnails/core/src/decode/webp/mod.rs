@@ -3,6 +3,7 @@
 mod chunks;
 mod lossless;
 
+use chunks::Canvas;
 use image_webp::{LoopCount, WebPDecoder};
 
 use super::{Animation, Frame, Header, Picture, Pixels, failed};
@@ -28,7 +29,8 @@ impl<'a> Decoder<'a> {
         let (width, height) = file.dimensions();
         let frames = if file.is_animated() { file.num_frames() } else { 1 };
         limits::check(width, height, frames)?;
-        limits::check_memory(chunks::memory(bytes, (width, height), file.has_alpha())?)?;
+        let canvas = Canvas { size: (width, height), alpha: file.has_alpha(), animated: file.is_animated() };
+        limits::check_memory(chunks::memory(bytes, &canvas, cancel)?)?;
         // The limit holds for what is read next: first the metadata, later the pixels.
         file.set_memory_limit(limits::PROFILE_BYTES);
         let profile = file.icc_profile().map_err(|error| match error {
