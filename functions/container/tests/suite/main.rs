@@ -5,9 +5,12 @@
 mod alarms;
 mod clients;
 mod context;
+mod deaf;
 #[cfg(target_os = "linux")]
 mod dear;
 mod end;
+mod frames;
+mod http2;
 #[cfg(target_os = "linux")]
 mod memory;
 mod metrics;

@@ -37,6 +37,7 @@ impl Answer {
         let wait = body["retryAfter"].as_u64().map(|seconds| seconds.to_string());
         assert_eq!(self.headers.get("retry-after"), wait.as_ref());
         assert_eq!(body["retryable"], wait.is_some());
+        assert!(status != 503 || wait.is_some(), "it does not say when to come again: {body}");
     }
 
     pub(crate) fn closes(&self) -> bool {
@@ -66,6 +67,11 @@ impl Wire {
     /// Says that nothing more will come.
     pub(crate) async fn half_close(&mut self) {
         self.0.shutdown().await.unwrap();
+    }
+
+    /// Is gone from one moment to the next.
+    pub(crate) fn reset(self) {
+        self.0.into_inner().set_zero_linger().unwrap();
     }
 
     /// Sends a `GET` and reads the answer.
