@@ -129,13 +129,15 @@ impl Requests {
         if http1 && request.method().is_safe() {
             activity.works_for_the_client_alone();
         }
-        let mut request = request.map(|body| {
-            if body.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::new(Upload::new(body, shared.options.body_timeout, Arc::clone(&activity)))
-            }
-        });
+        let (mut head, body) = request.into_parts();
+        let body = if body.is_end_stream() {
+            Body::empty()
+        } else {
+            let upload = Upload::new(body, shared.options.body_timeout, Arc::clone(&activity));
+            head.extensions.insert(upload.awaited());
+            Body::new(upload)
+        };
+        let mut request = Request::from_parts(head, body);
         request.extensions_mut().insert(ClientAddr(peer));
         // Whoever asks how the service is gets an answer, above all when it is not well.
         let asks = matches!(request.uri().path(), "/health" | "/health/ready");

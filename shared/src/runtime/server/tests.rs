@@ -60,6 +60,18 @@ async fn an_answer_says_that_it_is_the_last() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(CONNECTION.as_str()), "{answer}");
 }
 
+/// What the client has sent beyond it does not take the answer away.
+#[tokio::test]
+async fn the_last_answer_arrives_whatever_else_was_sent() {
+    let shared = shared(Options::default(), Router::new());
+    shared.draining.store(true, Ordering::Relaxed);
+    let (mut client, _) = connection(&shared).await;
+    client.write_all("GET / HTTP/1.1\r\nhost: test\r\n\r\n".repeat(10_000).as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("an answer, and the end");
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.matches("HTTP/1.1").count() == 1, "{answer}");
+}
+
 /// Its own half of a head is enough when all others have taken the memory.
 #[tokio::test]
 async fn heads_have_only_so_much_memory() {
