@@ -9,6 +9,7 @@ mod deaf;
 #[cfg(target_os = "linux")]
 mod dear;
 mod end;
+mod forms;
 mod frames;
 mod http2;
 #[cfg(target_os = "linux")]
@@ -17,6 +18,7 @@ mod metrics;
 mod overload;
 mod parity;
 mod wire;
+mod writes;
 
 use tests::container::Container;
 
