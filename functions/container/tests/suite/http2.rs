@@ -2,8 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tests::server::demo_database;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use crate::{
     container,
@@ -12,7 +20,7 @@ use crate::{
         REFUSED_STREAM, RST_STREAM, SETTINGS, frame, request,
     },
     metrics,
-    overload::{LONG, PRODUCT, silent_store},
+    overload::{LONG, PRODUCT, busy, silent_store},
     wire::{PATIENCE, Wire},
 };
 
@@ -182,6 +190,27 @@ async fn questions_alone_keep_no_connection() {
         }
         assert!(answers > 10, "{answers}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_above_the_limit_are_shed_here_too() {
+    let (_silent, endpoint) = silent_store().await;
+    let container = container(&endpoint, LONG.into_iter().chain([("MAX_IN_FLIGHT", "3")])).await;
+    let _busy = busy(&container, PRODUCT, 3).await;
+    let stream = TokioIo::new(TcpStream::connect(container.address).await.unwrap());
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut get = async |target: &str| {
+        let request = Request::get(format!("http://test{target}")).body(Empty::<Bytes>::new());
+        client.send_request(request.unwrap()).await.unwrap()
+    };
+    let shed = get("/api/v2/nothing").await;
+    assert_eq!(shed.status(), 503);
+    let wait = shed.headers()["retry-after"].to_str().unwrap().to_owned();
+    let body = shed.into_body().collect().await.unwrap().to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&body["code"], body["retryAfter"].to_string()), (&"UNAVAILABLE".into(), wait));
+    assert_eq!(get("/health").await.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
