@@ -258,9 +258,9 @@ async fn deadline(State(limits): State<Limits>, mut request: Request, next: Next
     };
     request.extensions_mut().insert(Ends(Instant::now() + budget));
     let awaits_body = request.extensions().get::<AwaitsBody>().cloned().unwrap_or_default();
-    tokio::time::timeout(budget, next.run(request)).await.map_err(|_| match awaits_body.0.load(Ordering::Relaxed) {
-        true => ApiError::slow_body(),
-        false => ApiError::timeout(),
+    tokio::time::timeout(budget, next.run(request)).await.map_err(|_| {
+        let client_is_slow = awaits_body.0.load(Ordering::Relaxed);
+        if client_is_slow { ApiError::slow_body() } else { ApiError::timeout() }
     })
 }
 

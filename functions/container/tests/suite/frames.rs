@@ -57,17 +57,13 @@ pub(crate) fn block<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -
     for (name, value) in headers {
         block.push(0);
         for text in [name, value] {
-            match u8::try_from(text.len()) {
-                Ok(length @ ..127) => block.push(length),
-                _ => {
-                    block.push(127);
-                    let mut rest = text.len() - 127;
-                    while rest >= 128 {
-                        block.push(u8::try_from(rest % 128).unwrap() | 128);
-                        rest /= 128;
-                    }
-                    block.push(u8::try_from(rest).unwrap());
-                }
+            let byte = |number: usize| u8::try_from(number).unwrap();
+            block.push(byte(text.len().min(127)));
+            let mut rest = text.len().checked_sub(127);
+            while let Some(number) = rest {
+                let more = number >= 128;
+                block.push(byte(number % 128) | if more { 128 } else { 0 });
+                rest = more.then_some(number / 128);
             }
             block.extend(text.as_bytes());
         }

@@ -69,12 +69,19 @@ struct State {
     closing: Option<Instant>,
     /// Whether the client may still be sending a body, or what is no request at all.
     uploading: bool,
-    /// Whether the client was told that there is no further answer.
-    last: bool,
-    /// Whether the client is not worth another byte.
-    given_up: bool,
-    /// What the client is told at the end.
-    farewell: Option<StatusCode>,
+    /// How it ends, once that is known.
+    ending: Option<Ending>,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With an answer that says so.
+    Last,
+    /// With this answer, to what is no request.
+    Refused(StatusCode),
+    /// Without another byte: the client is not worth it.
+    GivenUp,
 }
 
 /// An answer that is being sent.
@@ -126,9 +133,7 @@ impl Activity {
             wish: None,
             closing: None,
             uploading: false,
-            last: false,
-            given_up: false,
-            farewell: None,
+            ending: None,
         };
         Self { state: Mutex::new(state), asked: Notify::new(), heads: heads.clone() }
     }
@@ -208,37 +213,22 @@ impl Activity {
         self.state().uploading
     }
 
-    /// The client is told that there will be no further answer.
-    pub(super) fn is_last(&self) {
-        self.state().last = true;
+    /// It is known how the connection ends.
+    pub(super) fn ends(&self, ending: Ending) {
+        let mut state = self.state();
+        state.uploading |= matches!(ending, Ending::Refused(_));
+        state.ending = Some(ending);
+    }
+
+    /// How the connection ends, once that is known.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.state().ending
     }
 
     /// Whether the client may be sending what nobody reads any more.
     pub(super) fn may_be_sending(&self) -> bool {
         let state = self.state();
-        state.uploading || state.last || (state.http2 && state.closing.is_some())
-    }
-
-    /// The connection ends with this answer, to what is no request.
-    pub(super) fn refuse(&self, status: StatusCode) {
-        let mut state = self.state();
-        state.uploading = true;
-        state.farewell = Some(status);
-    }
-
-    /// The answer that the connection ends with.
-    pub(super) fn farewell(&self) -> Option<StatusCode> {
-        self.state().farewell
-    }
-
-    /// The client is not worth another byte.
-    pub(super) fn give_up(&self) {
-        self.state().given_up = true;
-    }
-
-    /// Whether it was given up.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.state().given_up
+        state.uploading || state.ending == Some(Ending::Last) || (state.http2 && state.closing.is_some())
     }
 
     /// Asks the connection to end.

@@ -24,7 +24,7 @@ use tower::Service;
 
 use super::{
     Shared,
-    activity::{Activity, Verdict, Wish},
+    activity::{Activity, Ending, Verdict, Wish},
     answer::{self, Answer},
     body::Upload,
     io::Socket,
@@ -104,8 +104,8 @@ pub(super) async fn serve(
                 activity.closing();
                 connection.as_mut().graceful_shutdown();
             }
-            Verdict::Refuse(status) => return activity.refuse(status),
-            Verdict::Drop => return activity.give_up(),
+            Verdict::Refuse(status) => return activity.ends(Ending::Refused(status)),
+            Verdict::Drop => return activity.ends(Ending::GivenUp),
         }
         due.as_mut().reset(activity.deadline(options));
     }
@@ -156,7 +156,7 @@ impl Requests {
             let draining = shared.draining.load(Ordering::Relaxed);
             if crowded || draining || activity.uploads() || activity.is_asked() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                activity.is_last();
+                activity.ends(Ending::Last);
             }
         } else if crowded {
             // HTTP/2 says so by GOAWAY.

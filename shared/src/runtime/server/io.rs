@@ -17,7 +17,10 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::{activity::Activity, refusal::Refusals};
+use super::{
+    activity::{Activity, Ending},
+    refusal::Refusals,
+};
 
 /// The first bytes of a connection of HTTP/2, and of no request of HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -193,14 +196,17 @@ impl Drop for Socket {
     /// to stop. So the answer gets some time to arrive, unless too many take theirs already.
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else { return };
-        if self.activity.is_given_up() {
-            // What the system still has for the client is forgotten with it.
-            let _ = stream.set_zero_linger();
-            return;
-        }
-        if let Some(status) = self.activity.farewell() {
-            // Nothing was written before, so all of it fits. If it does not, the client was told enough.
-            let _ = stream.try_write(&self.refusals.answer(status));
+        match self.activity.ending() {
+            Some(Ending::GivenUp) => {
+                // What the system still has for the client is forgotten with it.
+                let _ = stream.set_zero_linger();
+                return;
+            }
+            Some(Ending::Refused(status)) => {
+                // Nothing was written before, so all of it fits. If it does not, the client was told enough.
+                let _ = stream.try_write(&self.refusals.answer(status));
+            }
+            Some(Ending::Last) | None => {}
         }
         if !self.activity.may_be_sending() {
             return;
@@ -261,7 +267,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
         let activity = Arc::new(Activity::new(&Budget::new(1)));
-        activity.refuse(StatusCode::REQUEST_TIMEOUT);
+        activity.ends(Ending::Refused(StatusCode::REQUEST_TIMEOUT));
         let refusals = Refusals { docs_url: "https://docs.example.com".into() };
         (client, Socket::new(stream, activity, refusals, Arc::clone(lingering)))
     }
