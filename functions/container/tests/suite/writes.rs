@@ -180,7 +180,13 @@ async fn no_request_of_http2_is_lost_when_the_server_is_stopped() {
 async fn what_is_slow_is_finished() {
     let (database, picture) = (demo_database().await, axum::body::Bytes::from(noise(1900)));
     let bucket = format!("http://{}", bucket(move |_| picture.clone()).await);
-    let settings = [("AWS_ENDPOINT_URL_S3", bucket.as_str()), ("DRAIN_DELAY_MS", "0"), ("BODY_TIMEOUT_MS", "20000")];
+    let settings = [
+        ("AWS_ENDPOINT_URL_S3", bucket.as_str()),
+        ("DRAIN_DELAY_MS", "0"),
+        ("BODY_TIMEOUT_MS", "20000"),
+        // For each piece of the answer, not for all of it.
+        ("WRITE_TIMEOUT_MS", "3000"),
+    ];
     let mut container = container(&database.endpoint(), settings).await;
     let mut reader = Wire::open_small(container.address).await;
     reader.write("GET /images/noise.png?w=1900&q=95&format=jpeg HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
@@ -198,11 +204,11 @@ async fn what_is_slow_is_finished() {
 
     container.signal("TERM").await;
     container.logged(|line| line["message"] == "draining").await;
-    for _ in 0..20 {
-        reader.read_bytes(length / 20).await.expect("the answer is whole");
+    for _ in 0..40 {
+        reader.read_bytes(length / 40).await.expect("the answer is whole");
         sleep(Duration::from_millis(100)).await;
     }
-    reader.read_bytes(length % 20).await.expect("the answer is whole");
+    reader.read_bytes(length % 40).await.expect("the answer is whole");
     reader.ends().await;
     writer.write(rest).await.unwrap();
     let answer = writer.read().await;

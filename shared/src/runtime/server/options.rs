@@ -163,6 +163,7 @@ mod tests {
         assert_eq!(within(800).map_err(|error| error.to_string()), Err(sentence.to_owned()));
         let few = Options { max_connections: 3, ..options };
         assert_eq!(few.within(900).map(|options| options.max_connections), Ok(3), "as many as are wanted");
+        assert_eq!(options.for_metrics().max_connections, FEWEST);
     }
 
     #[test]
