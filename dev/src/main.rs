@@ -61,7 +61,8 @@ async fn everything(listen: Listen) -> Result<(), Mistake> {
     let service = app::service(&app).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     greet(&format!("http://{address}"), &database)?;
-    let options = Options::from_env(&app.env).map_err(|error| error.to_string())?.without_delay();
+    let options =
+        Options::from_env(&app.env).and_then(Options::within_files).map_err(|error| error.to_string())?.without_delay();
     let server = Server::new(options, app.config.docs_url.clone());
     server.serve(listener, service, runtime::termination()).await;
     database.stop().await;

@@ -204,6 +204,11 @@ impl ApiError {
         Self::new(Code::Timeout, "The request took too long.")
     }
 
+    /// 408: what there was to read did not come in time.
+    pub(crate) fn slow_body() -> Self {
+        Self::new(Code::RequestTimeout, "The body came too slowly.")
+    }
+
     /// 429: the next request passes after so many seconds.
     pub fn rate_limited(retry_after: u32) -> Self {
         let message = "There were too many requests; wait as long as retryAfter says.";

@@ -87,10 +87,9 @@ impl Server {
         let service = app.service(container::routes(&app).expect("good settings").merge(extra));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let server = TcpServer::new(
-            Options { max_in_flight: 10_000, max_wait: std::time::Duration::from_mins(1), ..Options::default() },
-            app.config.docs_url.clone(),
-        );
+        let options =
+            Options { max_in_flight: 10_000, max_wait: std::time::Duration::from_mins(1), ..Options::default() };
+        let server = TcpServer::new(options.within_files().unwrap_or(options), app.config.docs_url.clone());
         let task = tokio::spawn(async move {
             server.serve(listener, service, std::future::pending()).await;
         });

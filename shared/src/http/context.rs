@@ -1,6 +1,10 @@
 //! Facts about the request that do not depend on the front door it came through.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
 
 use axum::extract::FromRequestParts;
 use http::{Extensions, HeaderMap, Uri, request::Parts};
@@ -35,6 +39,11 @@ pub(crate) struct Overloaded;
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the client paused for too long")]
 pub(crate) struct SlowBody;
+
+/// Whether the rest of the body has not come yet, and somebody waits for it. A runtime adapter puts it into the request's
+/// extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AwaitsBody(pub(crate) Arc<AtomicBool>);
 
 /// When the answer must be there: the platform's deadline or the service's own, whichever comes first.
 ///

@@ -124,7 +124,7 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiE
             return ApiError::new(Code::PayloadTooLarge, "The body is larger than this route takes.");
         }
         if caused_by::<SlowBody>(&rejection) {
-            return ApiError::new(Code::RequestTimeout, "The body came too slowly.");
+            return ApiError::slow_body();
         }
         // The connection broke, the body was cut, or it does not unpack: nothing was read, nothing was done.
         ApiError::validation("body", "did not arrive whole").with_source(rejection)

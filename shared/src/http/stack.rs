@@ -1,6 +1,11 @@
 //! The one middleware stack, in its one order.
 
-use std::{any::Any, pin::pin, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use axum::{
     Router,
@@ -25,7 +30,7 @@ use super::{
     address::{self, Locator},
     auth::{Auth, Identity},
     cache, compress,
-    context::{Deadline, Ends, Overloaded, RequestContext, ResponseLimit, Unreadable},
+    context::{AwaitsBody, Deadline, Ends, Overloaded, RequestContext, ResponseLimit, Unreadable},
     cors,
     limit::{self, Limiter},
     record,
@@ -241,7 +246,8 @@ async fn refuse_oversized(request: Request, next: Next) -> Result<Response, ApiE
     }
 }
 
-/// Answers TIMEOUT ahead of the platform's own deadline, so that no front door makes up a body.
+/// Answers TIMEOUT ahead of the platform's own deadline, so that no front door makes up a body. When the time has gone by
+/// with the client's body, it is the client that was too slow.
 async fn deadline(State(limits): State<Limits>, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let budget = match request.extensions().get::<Deadline>() {
         Some(Deadline(at)) => {
@@ -251,7 +257,11 @@ async fn deadline(State(limits): State<Limits>, mut request: Request, next: Next
         None => limits.request,
     };
     request.extensions_mut().insert(Ends(Instant::now() + budget));
-    tokio::time::timeout(budget, next.run(request)).await.map_err(|_| ApiError::timeout())
+    let awaits_body = request.extensions().get::<AwaitsBody>().cloned().unwrap_or_default();
+    tokio::time::timeout(budget, next.run(request)).await.map_err(|_| {
+        let client_is_slow = awaits_body.0.load(Ordering::Relaxed);
+        if client_is_slow { ApiError::slow_body() } else { ApiError::timeout() }
+    })
 }
 
 async fn authenticate(State(auth): State<Auth>, mut request: Request, next: Next) -> Response {

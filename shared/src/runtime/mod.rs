@@ -147,12 +147,13 @@ fn run_server(routes: impl FnOnce(&App) -> Result<Router, ConfigError>) -> Resul
             stack::set_common_headers(response.headers_mut(), None);
             response
         }));
+        let options = options.within_files()?;
         let server = Server::new(options, app.config.docs_url.clone());
         let service = app.service(routes(&app)?.merge(server.readiness(&app)));
         let listener = listen(&app.env, "PORT", 8080).await?;
         let metrics_listener = listen(&app.env, "METRICS_PORT", 9090).await?;
         // Until the process ends: the last requests are counted too.
-        let beside = Server::new(options, app.config.docs_url.clone());
+        let beside = Server::new(options.for_metrics(), app.config.docs_url.clone());
         tokio::spawn(async move { beside.serve(metrics_listener, metrics, pending()).await });
         app.spans.send_while(server.serve(listener, service, terminated)).await;
         Ok(())

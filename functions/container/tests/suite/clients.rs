@@ -114,6 +114,25 @@ async fn a_slow_body_is_told_so() {
     slow.ends().await;
 }
 
+/// It never pauses for long, and never comes to its end: that is not the server's fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_drips_is_told_so() {
+    let database = demo_database().await;
+    let settings = [("BODY_TIMEOUT_MS", "5000"), ("REQUEST_TIMEOUT_MS", "1000")];
+    let container = container(&database.endpoint(), settings).await;
+    let token = dev::token::issue(&"user-123".parse().unwrap(), None);
+    let mut slow = Wire::open(container.address).await;
+    let head = format!("POST /api/v2/orders HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n");
+    slow.write(format!("{head}content-type: application/json\r\ncontent-length: 1000\r\n\r\n")).await.unwrap();
+    for _ in 0..15 {
+        sleep(Duration::from_millis(100)).await;
+        let _ = slow.write(" ").await;
+    }
+    let answer = slow.read().await;
+    answer.is_error(408, "REQUEST_TIMEOUT");
+    assert!(answer.closes());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_has_said_all_gets_its_answer() {
     let database = demo_database().await;

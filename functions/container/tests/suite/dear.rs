@@ -34,6 +34,19 @@ pub(crate) fn png(side: usize, interlaced: bool) -> Vec<u8> {
     file(&[(*b"IHDR", header), (*b"IDAT", zeros(rows.sum())), (*b"IEND", Vec::new())])
 }
 
+/// A PNG of grey pixels that have nothing in common, so that no coding makes them much smaller.
+pub(crate) fn noise(side: u16) -> Vec<u8> {
+    let sides = u32::from(side).to_be_bytes();
+    let header = [&sides[..], &sides, &[8, 0, 0, 0, 0]].concat();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut packed = fdeflate::Compressor::new(Vec::new()).expect("a header");
+    for _ in 0..side {
+        let row: Vec<u8> = std::iter::once(0).chain((0..side).map(|_| random.u8(..))).collect();
+        packed.write_data(&row).expect("packed");
+    }
+    file(&[(*b"IHDR", header), (*b"IDAT", packed.finish().expect("packed")), (*b"IEND", Vec::new())])
+}
+
 /// A PNG of 16 x 16 pixels with a colour profile of so many megabytes.
 pub(crate) fn png_with_profile(megabytes: usize) -> Vec<u8> {
     let sides = 16_u32.to_be_bytes();

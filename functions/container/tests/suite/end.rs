@@ -121,6 +121,22 @@ async fn no_request_is_lost_when_the_listener_is_closed() {
     assert!(container.ended().await.success());
 }
 
+/// A client that has been quiet for longer than the last call takes has that time all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_on_an_old_connection_is_not_lost() {
+    let database = demo_database().await;
+    let mut container = container(&database.endpoint(), [("DRAIN_DELAY_MS", "0")]).await;
+    let mut wire = Wire::open(container.address).await;
+    assert_eq!(wire.get("/health").await.status, 200);
+    sleep(Duration::from_millis(1500)).await;
+    container.signal("TERM").await;
+    container.logged(|line| line["message"] == "draining").await;
+    sleep(Duration::from_millis(300)).await;
+    let answer = wire.get("/health").await;
+    assert!(answer.status == 200 && answer.closes(), "{answer:?}");
+    assert!(container.ended().await.success());
+}
+
 /// What is in flight when nothing new is accepted any more is answered, over HTTP/1.1 and HTTP/2.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_is_finished() {

@@ -5,15 +5,20 @@
 mod alarms;
 mod clients;
 mod context;
+mod deaf;
 #[cfg(target_os = "linux")]
 mod dear;
 mod end;
+mod forms;
+mod frames;
+mod http2;
 #[cfg(target_os = "linux")]
 mod memory;
 mod metrics;
 mod overload;
 mod parity;
 mod wire;
+mod writes;
 
 use tests::container::Container;
 

@@ -15,7 +15,7 @@ const LARGEST: usize = 20 * 1024 * 1024;
 /// Connections, and what the allocator keeps: for a thousand clients.
 const REST: u64 = 96 * MB;
 /// glibc keeps a freed block for the next one, in each of its arenas, unless it is told what is large.
-const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
+pub(crate) const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
 
 /// What one thumbnail of any picture takes at most: docs/thumbnails.md.
 const DEAREST: u64 = 400 * MB;
@@ -31,7 +31,7 @@ async fn photos() -> SocketAddr {
 }
 
 /// A bucket that answers every key.
-async fn bucket(object: impl Fn(&str) -> Bytes + Clone + Send + Sync + 'static) -> SocketAddr {
+pub(crate) async fn bucket(object: impl Fn(&str) -> Bytes + Clone + Send + Sync + 'static) -> SocketAddr {
     let object = async move |Path((_, key)): Path<(String, String)>| object(&key);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("bound");

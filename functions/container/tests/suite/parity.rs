@@ -1,4 +1,5 @@
-//! Parity: every golden case gets the same answer from the container as from a Lambda function, byte by byte.
+//! Parity: every golden case gets the same answer from the container as from a Lambda function, byte by byte,
+//! whichever version of HTTP it speaks.
 //!
 //! The set is data: the cases of all route groups, and those of `functions/container/tests/cases`. The cases of one folder
 //! with the same settings are a session, sent in the order of their names to a fresh database, one for each side.
@@ -10,9 +11,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, routing::post};
+use axum::{Router, body::Bytes, routing::post};
 use dev::{bucket::Bucket, database::Database};
-use http::StatusCode;
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use shared::Code;
 use tests::{
     case::{Answer, Case, Response, files},
@@ -20,7 +24,7 @@ use tests::{
     event::Source,
     server::{demo_database, plain_client, send},
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::container;
 
@@ -113,6 +117,30 @@ async fn through_the_container(world: &World, settings: &Settings, session: &Ses
     answers
 }
 
+/// The same by HTTP/2 without TLS.
+async fn through_http2(world: &World, settings: &Settings, session: &Session) -> Vec<Answer> {
+    let container = container(&world.endpoint(), pairs(&world.settings(settings))).await;
+    let stream = TokioIo::new(TcpStream::connect(container.address).await.unwrap());
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut answers = Vec::new();
+    for (file, case) in session {
+        let target = format!("http://{}{}", container.address, case.request.target);
+        let mut request = Request::builder().method(case.request.method.as_str()).uri(target);
+        for (name, value) in case.request.wire_headers() {
+            request = request.header(name, value);
+        }
+        let body = Full::new(Bytes::from(case.request.wire_body().unwrap_or_default()));
+        let answer = client.send_request(request.body(body).unwrap()).await;
+        let (head, body) = answer.unwrap_or_else(|error| panic!("{}: {error}", file.display())).into_parts();
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        answers.push(Answer { status: head.status.as_u16(), headers, body });
+    }
+    answers
+}
+
 async fn through_lambda(source: Source, world: &World, settings: &Settings, session: &Session) -> Vec<Answer> {
     let binary = Path::new(env!("CARGO_BIN_EXE_lambdalith"));
     let function = spawn(binary, &world.endpoint(), pairs(&world.settings(settings))).await;
@@ -155,11 +183,15 @@ async fn the_container_answers_every_case_as_lambda_does() {
     let mut differences = Vec::new();
     for ((folder, settings), mut session) in sessions() {
         // The databases are filled one after another: each has two seconds for a write.
-        let worlds = [World::new(&settings).await, World::new(&settings).await, World::new(&settings).await];
-        let (answers, one, other) = tokio::join!(
+        let mut worlds = Vec::new();
+        for _ in 0..4 {
+            worlds.push(World::new(&settings).await);
+        }
+        let (answers, one, other, http2) = tokio::join!(
             through_the_container(&worlds[0], &settings, &session),
             through_lambda(SOURCES[0], &worlds[1], &settings, &session),
             through_lambda(SOURCES[1], &worlds[2], &settings, &session),
+            through_http2(&worlds[3], &settings, &session),
         );
         for ((file, case), answer) in session.iter_mut().zip(&answers) {
             let got = readable(case, answer);
@@ -171,7 +203,8 @@ async fn the_container_answers_every_case_as_lambda_does() {
                 differences.push(format!("{}: not as in the file: {got:#?}", file.display()));
             }
         }
-        for (source, others) in SOURCES.into_iter().zip([one, other]) {
+        let names = SOURCES.map(|source| format!("{source:?}")).into_iter().chain(["HTTP/2".to_owned()]);
+        for (source, others) in names.zip([one, other, http2]) {
             for (((file, case), answer), other) in session.iter().zip(&answers).zip(&others) {
                 // What differs between two runs of the same program cannot be compared as bytes.
                 let same = if case.varies.is_empty() {
@@ -181,7 +214,7 @@ async fn the_container_answers_every_case_as_lambda_does() {
                 };
                 if !same {
                     let (ours, theirs) = (readable(case, answer), readable(case, other));
-                    differences.push(format!("{}\ncontainer {ours:#?}\n{source:?} {theirs:#?}", file.display()));
+                    differences.push(format!("{}\ncontainer {ours:#?}\n{source} {theirs:#?}", file.display()));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -37,6 +37,7 @@ impl Answer {
         let wait = body["retryAfter"].as_u64().map(|seconds| seconds.to_string());
         assert_eq!(self.headers.get("retry-after"), wait.as_ref());
         assert_eq!(body["retryable"], wait.is_some());
+        assert!(status != 503 || wait.is_some(), "it does not say when to come again: {body}");
     }
 
     pub(crate) fn closes(&self) -> bool {
@@ -58,6 +59,13 @@ impl Wire {
         Ok(Self(BufStream::new(stream)))
     }
 
+    /// A client whose buffers are small: what it does not read soon stays with the server.
+    pub(crate) async fn open_small(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        Self(BufStream::new(socket.connect(address).await.unwrap()))
+    }
+
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.0.write_all(bytes.as_ref()).await?;
         self.0.flush().await
@@ -66,6 +74,11 @@ impl Wire {
     /// Says that nothing more will come.
     pub(crate) async fn half_close(&mut self) {
         self.0.shutdown().await.unwrap();
+    }
+
+    /// Is gone from one moment to the next.
+    pub(crate) fn reset(self) {
+        self.0.into_inner().set_zero_linger().unwrap();
     }
 
     /// Sends a `GET` and reads the answer.
@@ -85,6 +98,13 @@ impl Wire {
 
     pub(crate) async fn try_read(&mut self) -> io::Result<Answer> {
         timeout(PATIENCE, self.read_now()).await.unwrap_or_else(|_| panic!("there is no answer"))
+    }
+
+    /// The next so many bytes.
+    pub(crate) async fn read_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        timeout(PATIENCE, self.0.read_exact(&mut bytes)).await.unwrap_or_else(|_| panic!("nothing comes"))?;
+        Ok(bytes)
     }
 
     async fn read_now(&mut self) -> io::Result<Answer> {

@@ -1,5 +1,8 @@
 //! What a connection is doing, and since when.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
@@ -9,10 +12,15 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::options::Options;
+use super::{
+    budget::{Budget, Share},
+    options::Options,
+};
 
-/// How old an answer may get when others have no room, and how often somebody looks.
-const LOOK: Duration = Duration::from_secs(1);
+/// How old an answer may get when others have no room.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many answers that are older than that a client may have before it gets no others.
+const BEHIND: usize = 16;
 /// How long a connection may do nothing at the end of the server. A request that was sent before the client could know of
 /// the end comes within it; its answer says that it is the last.
 const LAST_CALL: Duration = Duration::from_secs(1);
@@ -22,6 +30,8 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 pub(super) struct Activity {
     state: Mutex<State>,
     asked: Notify,
+    /// The bytes of all heads that are not complete.
+    heads: Budget,
 }
 
 /// What a connection is asked for.
@@ -31,6 +41,8 @@ pub(super) enum Wish {
     Finish,
     /// To end now, unless a request is being handled.
     MakeRoom,
+    /// To end now, whatever is lost.
+    GiveUp,
 }
 
 #[derive(Debug)]
@@ -39,24 +51,59 @@ struct State {
     http2: bool,
     /// Requests that are being handled, or their answers sent.
     handling: u32,
-    /// When the answers were ready that are being sent, the oldest first.
-    sending: Vec<Instant>,
+    /// Whether all of the work is lost without its client.
+    in_vain: bool,
+    /// The answers that are being sent, the oldest first.
+    sending: Vec<Sending>,
+    /// How many there have been.
+    sent: u64,
     /// When something last began or ended.
     active: Instant,
-    /// When the first byte of a head came that is not complete yet.
-    head: Option<Instant>,
+    /// The head that is not complete yet.
+    head: Option<Head>,
     /// Since when the client has not taken what was written.
     blocked: Option<Instant>,
-    /// Since when nothing was written while answers wait: with HTTP/2 a client says how much it takes.
-    unsent: Option<Instant>,
-    /// What the connection is asked for.
-    wish: Option<Wish>,
+    /// What the connection is asked for, and since when.
+    wish: Option<(Wish, Instant)>,
     /// Since when it is being closed.
     closing: Option<Instant>,
     /// Whether the client may still be sending a body, or what is no request at all.
     uploading: bool,
-    /// What the client is told at the end.
-    farewell: Option<StatusCode>,
+    /// How it ends, once that is known.
+    ending: Option<Ending>,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With an answer that says so.
+    Last,
+    /// With this answer, to what is no request.
+    Refused(StatusCode),
+    /// Without another byte: the client is not worth it.
+    GivenUp,
+}
+
+/// An answer that is being sent.
+#[derive(Debug)]
+struct Sending {
+    number: u64,
+    /// When it was ready.
+    ready: Instant,
+    /// When something of it last left.
+    progress: Instant,
+    /// The memory that it takes.
+    bytes: usize,
+}
+
+/// The beginning of a head of HTTP/1.
+#[derive(Debug)]
+struct Head {
+    /// When its time began.
+    since: Instant,
+    bytes: Share,
+    /// Whether there was no memory for it.
+    too_much: bool,
 }
 
 /// What has to happen to a connection now.
@@ -73,21 +120,22 @@ pub(super) enum Verdict {
 }
 
 impl Activity {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(heads: &Budget) -> Self {
         let state = State {
             http2: false,
             handling: 0,
+            in_vain: false,
             sending: Vec::new(),
+            sent: 0,
             active: Instant::now(),
             head: None,
             blocked: None,
-            unsent: None,
             wish: None,
             closing: None,
             uploading: false,
-            farewell: None,
+            ending: None,
         };
-        Self { state: Mutex::new(state), asked: Notify::new() }
+        Self { state: Mutex::new(state), asked: Notify::new(), heads: heads.clone() }
     }
 
     /// A panic while it is held leaves nothing half done.
@@ -95,11 +143,14 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes have come that are of a head of HTTP/1, unless they are of a body.
-    pub(super) fn received(&self) {
+    /// So many bytes have come that are of a head of HTTP/1, unless they are of a body.
+    pub(super) fn received(&self, bytes: usize) {
         let mut state = self.state();
         if !state.uploading {
-            state.head.get_or_insert_with(Instant::now);
+            let new = || Head { since: Instant::now(), bytes: self.heads.take(0), too_much: false };
+            let head = state.head.get_or_insert_with(new);
+            head.bytes.grow(bytes);
+            head.too_much |= self.heads.is_spent();
         }
     }
 
@@ -117,9 +168,7 @@ impl Activity {
 
     /// The client has taken bytes.
     pub(super) fn wrote(&self) {
-        let mut state = self.state();
-        state.blocked = None;
-        state.unsent = (!state.sending.is_empty()).then(Instant::now);
+        self.state().blocked = None;
     }
 
     /// A request has arrived. It is being handled, and counted, until the guard is dropped.
@@ -130,12 +179,23 @@ impl Activity {
         state.head = None;
         state.uploading = false;
         state.active = Instant::now();
-        Handling { activity: Arc::clone(self), count: count.clone(), ready: None }
+        Handling { activity: Arc::clone(self), count: count.clone(), answer: None }
     }
 
     /// Whether a request is being handled, or its answer sent.
     pub(super) fn handles(&self) -> bool {
         self.state().handling > 0
+    }
+
+    /// Nobody needs what is being worked on, should the client be gone.
+    pub(super) fn works_for_the_client_alone(&self) {
+        self.state().in_vain = true;
+    }
+
+    /// Whether the work may end as soon as the client is gone.
+    pub(super) fn may_be_in_vain(&self) -> bool {
+        let state = self.state();
+        state.in_vain && !state.uploading
     }
 
     /// The client may be sending what is no head.
@@ -153,22 +213,30 @@ impl Activity {
         self.state().uploading
     }
 
-    /// The connection ends with this answer, to what is no request.
-    pub(super) fn refuse(&self, status: StatusCode) {
+    /// It is known how the connection ends.
+    pub(super) fn ends(&self, ending: Ending) {
         let mut state = self.state();
-        state.uploading = true;
-        state.farewell = Some(status);
+        state.uploading |= matches!(ending, Ending::Refused(_));
+        state.ending = Some(ending);
     }
 
-    /// The answer that the connection ends with.
-    pub(super) fn farewell(&self) -> Option<StatusCode> {
-        self.state().farewell
+    /// How the connection ends, once that is known.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.state().ending
+    }
+
+    /// Whether the client may be sending what nobody reads any more.
+    pub(super) fn may_be_sending(&self) -> bool {
+        let state = self.state();
+        state.uploading || state.ending == Some(Ending::Last) || (state.http2 && state.closing.is_some())
     }
 
     /// Asks the connection to end.
     pub(super) fn ask(&self, wish: Wish) {
         let mut state = self.state();
-        state.wish = state.wish.max(Some(wish));
+        if state.wish.is_none_or(|(known, _)| known < wish) {
+            state.wish = Some((wish, Instant::now()));
+        }
         drop(state);
         self.asked.notify_one();
     }
@@ -178,6 +246,11 @@ impl Activity {
         self.asked.notified()
     }
 
+    /// Whether it was asked to end.
+    pub(super) fn is_asked(&self) -> bool {
+        self.state().wish.is_some()
+    }
+
     /// The connection is being closed.
     pub(super) fn closing(&self) {
         self.state().closing.get_or_insert_with(Instant::now);
@@ -185,70 +258,98 @@ impl Activity {
 
     /// Since when there has been nothing to do for the connection: it is idle, or has waited for the rest of a head.
     pub(super) fn waits_since(&self) -> Option<Instant> {
-        let State { handling, active, head, blocked, closing, .. } = *self.state();
-        (handling == 0 && blocked.is_none() && closing.is_none()).then_some(head.unwrap_or(active))
+        let state = self.state();
+        let rests = state.handling == 0 && state.blocked.is_none() && state.closing.is_none();
+        rests.then(|| state.head.as_ref().map_or(state.active, |head| head.since))
+    }
+
+    /// The memory of the answers that the client has not taken, when it has had time for it.
+    pub(super) fn unsent(&self) -> Option<usize> {
+        let state = self.state();
+        state.sending.first().filter(|answer| answer.ready.elapsed() >= PATIENCE)?;
+        Some(state.sending.iter().map(|answer| answer.bytes).sum())
+    }
+
+    /// Whether so many answers are not taken that there should be no others.
+    pub(super) fn is_behind(&self) -> bool {
+        self.state().sending.get(BEHIND - 1).is_some_and(|answer| answer.ready.elapsed() >= PATIENCE)
     }
 
     /// When the verdict will next be another one than [`Verdict::Fine`], should nothing happen until then.
     pub(super) fn deadline(&self, options: &Options) -> Instant {
-        let due = self.due(options, false).into_iter().map(|(at, _)| at).min();
-        let look = if self.state().sending.is_empty() { options.idle_timeout } else { LOOK };
-        let look = Instant::now() + look;
-        due.map_or(look, |due| due.min(look))
+        let due = self.state().due(options).map(|(at, _)| at).min();
+        due.unwrap_or_else(|| Instant::now() + options.idle_timeout)
     }
 
-    /// What has to happen now. `scarce` is whether there is no room for more unsent answers.
-    pub(super) fn verdict(&self, options: &Options, scarce: bool) -> Verdict {
+    /// What has to happen now.
+    pub(super) fn verdict(&self, options: &Options) -> Verdict {
         let now = Instant::now();
-        let due = self.due(options, scarce).into_iter().filter(|(at, _)| *at <= now);
+        let state = self.state();
+        let due = state.due(options).filter(|(at, _)| *at <= now);
         due.min().map_or(Verdict::Fine, |(_, verdict)| verdict)
     }
+}
 
-    fn due(&self, options: &Options, scarce: bool) -> impl IntoIterator<Item = (Instant, Verdict)> + use<> {
-        let State { http2, handling, active, head, blocked, unsent, wish, closing, ref sending, .. } = *self.state();
-        let after = |since: Option<Instant>, limit: Duration, verdict| since.map(|since| (since + limit, verdict));
-        let rests = handling == 0;
-        let (head_limit, refusal) = match wish {
-            Some(Wish::MakeRoom) => (Duration::ZERO, StatusCode::SERVICE_UNAVAILABLE),
-            _ => (options.header_timeout, StatusCode::REQUEST_TIMEOUT),
-        };
+impl State {
+    /// What will have to happen, and when.
+    fn due(&self, options: &Options) -> impl Iterator<Item = (Instant, Verdict)> + use<> {
+        let rests = self.handling == 0;
+        let wish = self.wish.map(|(wish, _)| wish);
+        // What a wish asks for begins with it.
+        let asked = self.wish.map_or(self.active, |(_, asked)| asked.max(self.active));
+        let head = self.head.as_ref().filter(|_| rests).map(|head| match wish {
+            Some(Wish::MakeRoom) => (head.since, Verdict::Refuse(StatusCode::SERVICE_UNAVAILABLE)),
+            _ if head.too_much => (head.since, Verdict::Refuse(StatusCode::SERVICE_UNAVAILABLE)),
+            _ => (head.since + options.header_timeout, Verdict::Refuse(StatusCode::REQUEST_TIMEOUT)),
+        });
         // With HTTP/2 both sides know which requests are still answered.
-        let (idle, idle_limit) = match wish {
-            None => (rests, options.idle_timeout),
-            Some(_) if http2 => (true, Duration::ZERO),
-            Some(Wish::Finish) => (rests, LAST_CALL),
-            Some(Wish::MakeRoom) => (rests, Duration::ZERO),
+        let (idle, idle_until) = match wish {
+            None => (rests, self.active + options.idle_timeout),
+            Some(_) if self.http2 => (true, asked),
+            Some(Wish::Finish) => (rests, asked + LAST_CALL),
+            Some(Wish::MakeRoom | Wish::GiveUp) => (rests, asked),
         };
-        let idle = idle && head.is_none() && closing.is_none();
-        [
-            after(head.filter(|_| rests), head_limit, Verdict::Refuse(refusal)),
-            after(blocked, options.write_timeout, Verdict::Drop),
-            after(unsent, options.write_timeout, Verdict::Drop),
-            after(sending.first().filter(|_| scarce).copied(), LOOK, Verdict::Drop),
-            after(closing.filter(|_| rests), options.write_timeout, Verdict::Drop),
-            after(Some(active).filter(|_| idle), idle_limit, Verdict::Close),
-        ]
-        .into_iter()
-        .flatten()
+        let idle = idle && self.head.is_none() && self.closing.is_none();
+        // The oldest is not always the one that stands still.
+        let still = self.sending.iter().map(|answer| answer.progress).min();
+        let stands = [self.blocked, still, self.closing.filter(|_| rests).map(|since| since.max(self.active))];
+        let stands = stands.map(|since| since.map(|since| (since + options.write_timeout, Verdict::Drop)));
+        let given_up = (wish == Some(Wish::GiveUp)).then_some((asked, Verdict::Drop));
+        let idle = idle.then_some((idle_until, Verdict::Close));
+        [head, given_up, idle].into_iter().chain(stands).flatten()
+    }
+
+    fn answer(&mut self, number: u64) -> Option<&mut Sending> {
+        self.sending.iter_mut().find(|answer| answer.number == number)
     }
 }
 
 /// A request that is being handled, or its answer sent.
+#[derive(Debug)]
 pub(super) struct Handling {
     activity: Arc<Activity>,
     count: Gauge,
-    /// When its answer was.
-    ready: Option<Instant>,
+    /// The number of its answer.
+    answer: Option<u64>,
 }
 
 impl Handling {
-    /// The answer is ready.
-    pub(super) fn send(&mut self) {
+    /// The answer is ready. It takes so much memory until it has left.
+    pub(super) fn send(&mut self, bytes: usize) {
         let mut state = self.activity.state();
-        let now = Instant::now();
-        state.sending.push(now);
-        state.unsent.get_or_insert(now);
-        self.ready = Some(now);
+        let (now, number) = (Instant::now(), state.sent);
+        state.sent += 1;
+        state.in_vain = false;
+        state.sending.push(Sending { number, ready: now, progress: now, bytes });
+        self.answer = Some(number);
+    }
+
+    /// Something of the answer has left.
+    pub(super) fn progress(&self) {
+        let mut state = self.activity.state();
+        if let Some(answer) = self.answer.and_then(|number| state.answer(number)) {
+            answer.progress = Instant::now();
+        }
     }
 }
 
@@ -257,134 +358,13 @@ impl Drop for Handling {
         self.count.decrement(1.0);
         let mut state = self.activity.state();
         state.handling -= 1;
-        if let Some(place) = state.sending.iter().position(|ready| Some(*ready) == self.ready) {
-            state.sending.remove(place);
-            state.unsent = state.unsent.filter(|_| !state.sending.is_empty());
-        }
+        state.in_vain = false;
+        state.sending.retain(|answer| Some(answer.number) != self.answer);
         state.active = Instant::now();
+        let active = state.active;
         // It had to wait until now.
-        state.head = state.head.map(|_| state.active);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Limits without any patience but for those connections that do nothing.
-    fn options() -> Options {
-        Options { header_timeout: Duration::ZERO, write_timeout: Duration::ZERO, ..Options::default() }
-    }
-
-    fn activity() -> Arc<Activity> {
-        Arc::new(Activity::new())
-    }
-
-    fn request(activity: &Arc<Activity>) -> Handling {
-        activity.request(&Gauge::noop())
-    }
-
-    const TOO_SLOW: Verdict = Verdict::Refuse(StatusCode::REQUEST_TIMEOUT);
-
-    #[test]
-    fn what_is_left_of_a_body_is_no_head() {
-        let activity = activity();
-        let first = request(&activity);
-        activity.upload_begins();
-        drop(first);
-        activity.received();
-        assert_eq!(activity.verdict(&options(), false), Verdict::Fine, "the rest of the body");
-        assert!(activity.waits_since().is_some(), "it may be closed like any that rests");
-        activity.upload_ends();
-        activity.received();
-        assert_eq!(activity.verdict(&options(), false), TOO_SLOW, "after the end of the body");
-    }
-
-    #[test]
-    fn the_next_head_has_its_own_time() {
-        let activity = activity();
-        let first = request(&activity);
-        activity.received();
-        assert_eq!(activity.verdict(&options(), false), Verdict::Fine, "the first request comes first");
-        drop(first);
-        assert_eq!(activity.verdict(&options(), false), TOO_SLOW);
-        let options = Options { header_timeout: Duration::from_mins(1), ..options() };
-        assert!(activity.deadline(&options) > Instant::now() + options.header_timeout / 2, "from the end of the first");
-        activity.speaks_http2();
-        assert_eq!(activity.verdict(&self::options(), false), Verdict::Fine, "HTTP/2 has no such head");
-    }
-
-    #[test]
-    fn a_connection_waits_when_nothing_is_under_way() {
-        let activity = activity();
-        assert!(activity.waits_since().is_some());
-        let handling = request(&activity);
-        assert!(activity.waits_since().is_none(), "a request is being handled");
-        drop(handling);
-        activity.blocked();
-        assert!(activity.waits_since().is_none(), "its client has not taken the answer");
-        assert_eq!(activity.verdict(&options(), false), Verdict::Drop);
-        activity.wrote();
-        let since = activity.waits_since();
-        assert!(since.is_some());
-        assert_eq!(activity.verdict(&options(), false), Verdict::Fine);
-        activity.received();
-        assert!(activity.waits_since() > since, "for the rest of a head");
-    }
-
-    #[test]
-    fn a_connection_ends_as_it_is_asked_to() {
-        let patient = Options::default();
-        let (fresh, http2, head) = (activity(), activity(), activity());
-        http2.speaks_http2();
-        let _handling = request(&http2);
-        head.received();
-        for activity in [&fresh, &http2, &head] {
-            assert_eq!(activity.verdict(&patient, false), Verdict::Fine);
-            activity.ask(Wish::Finish);
+        if let Some(head) = &mut state.head {
+            head.since = active;
         }
-        assert_eq!(fresh.verdict(&patient, false), Verdict::Fine, "a request may be on its way");
-        assert!(fresh.deadline(&patient) <= Instant::now() + LAST_CALL);
-        assert_eq!(http2.verdict(&patient, false), Verdict::Close, "it is told, and finishes what it has begun");
-        assert_eq!(head.verdict(&patient, false), Verdict::Fine, "the rest of the head is on its way");
-        for activity in [&fresh, &http2, &head] {
-            activity.ask(Wish::MakeRoom);
-            activity.ask(Wish::Finish);
-        }
-        assert_eq!(fresh.verdict(&patient, false), Verdict::Close);
-        assert_eq!(head.verdict(&patient, false), Verdict::Refuse(StatusCode::SERVICE_UNAVAILABLE));
-    }
-
-    #[test]
-    fn an_answer_is_under_way_until_it_has_left() {
-        let activity = activity();
-        let mut handling = request(&activity);
-        assert_eq!(activity.verdict(&options(), false), Verdict::Fine, "the handler has its own time");
-        handling.send();
-        assert_eq!(activity.verdict(&options(), false), Verdict::Drop, "the client takes nothing of it");
-        let options = Options { write_timeout: Duration::from_mins(1), ..options() };
-        assert!(activity.deadline(&options) <= Instant::now() + options.write_timeout);
-        activity.wrote();
-        assert!(activity.waits_since().is_none(), "there is more of it");
-        drop(handling);
-        assert!(activity.waits_since().is_some());
-        assert_eq!(activity.verdict(&self::options(), false), Verdict::Fine);
-    }
-
-    #[test]
-    fn an_answer_has_little_time_when_others_have_no_room() {
-        let activity = activity();
-        let options = Options { write_timeout: Duration::from_mins(1), ..options() };
-        let mut handling = request(&activity);
-        handling.send();
-        assert!(activity.deadline(&options) <= Instant::now() + LOOK, "somebody looks");
-        // As if it had been ready for that long.
-        activity.state().sending[0] -= LOOK;
-        handling.ready = handling.ready.map(|ready| ready - LOOK);
-        activity.wrote();
-        assert_eq!(activity.verdict(&options, false), Verdict::Fine);
-        assert_eq!(activity.verdict(&options, true), Verdict::Drop);
-        drop(handling);
-        assert_eq!(activity.verdict(&options, true), Verdict::Fine);
     }
 }

@@ -11,20 +11,23 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::options::Options;
+use super::{
+    budget::{Budget, Share},
+    options::Options,
+};
 
 /// Requests that each worker takes at a time without a look at the clock: so few are soon done.
 const FEW_PER_WORKER: usize = 32;
 
-/// Answers that may wait for their clients, for each request at a time.
-const UNSENT: usize = 4;
+/// Memory of answers that may wait for their clients, in bytes.
+const UNSENT: usize = 64 * 1024 * 1024;
 
 /// The room that a server has.
 pub(super) struct Admission {
     places: Arc<Semaphore>,
     /// Room for answers that are ready, and that clients have not taken. A client that is slow must not keep the place of
     /// a request.
-    unsent: Arc<Semaphore>,
+    unsent: Budget,
     /// Free places when there are only few requests.
     plenty: usize,
     patience: Duration,
@@ -36,7 +39,7 @@ impl Admission {
         let few = options.workers.saturating_mul(FEW_PER_WORKER);
         Self {
             places: Arc::new(Semaphore::new(places)),
-            unsent: Arc::new(Semaphore::new(places.saturating_mul(UNSENT).min(Semaphore::MAX_PERMITS))),
+            unsent: Budget::new(UNSENT),
             plenty: places.saturating_sub(few),
             patience: options.max_wait,
         }
@@ -44,7 +47,7 @@ impl Admission {
 
     /// A place, unless there is none, or it is already too late for one.
     pub(super) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok().filter(|_| !self.is_clogged())?;
+        let place = Arc::clone(&self.places).try_acquire_owned().ok().filter(|_| !self.unsent.is_spent())?;
         if self.places.available_permits() >= self.plenty {
             return Some(place);
         }
@@ -54,14 +57,14 @@ impl Admission {
         (start.elapsed() <= self.patience).then_some(place)
     }
 
-    /// Room for an answer, if there is any: one whose request was taken is sent in any case.
-    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.unsent).try_acquire_owned().ok()
+    /// Room for an answer of so many bytes: one whose request was taken is sent in any case.
+    pub(super) fn room(&self, bytes: usize) -> Share {
+        self.unsent.take(bytes)
     }
 
-    /// Whether clients have left no room for more answers.
-    pub(super) fn is_clogged(&self) -> bool {
-        self.unsent.available_permits() == 0
+    /// How many bytes clients have to take before there is plenty of room for answers again.
+    pub(super) fn excess(&self) -> usize {
+        self.unsent.excess()
     }
 }
 
@@ -98,13 +101,16 @@ mod tests {
     #[tokio::test]
     async fn answers_that_nobody_takes_leave_no_room_at_last() {
         let admission = admission();
-        let mut rooms: Vec<_> = (0..100 * UNSENT - 1).map(|_| admission.room().expect("room")).collect();
+        let _many: Vec<_> = (0..1000).map(|_| admission.room(1024)).collect();
+        let large = admission.room(UNSENT - 1024 * 1001);
         assert!(admission.admit().await.is_some(), "they take no places");
-        rooms.extend(admission.room());
-        assert!(admission.is_clogged() && admission.room().is_none());
+        assert!(admission.excess() > 0, "but there will soon be no room");
+        let last = admission.room(1024);
         assert!(admission.admit().await.is_none());
-        rooms.pop();
+        drop(last);
         assert!(admission.admit().await.is_some());
+        drop(large);
+        assert_eq!(admission.excess(), 0, "small answers are no trouble");
     }
 
     #[tokio::test]

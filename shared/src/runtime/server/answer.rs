@@ -11,32 +11,53 @@ use axum::{
     body::{Body, Bytes, HttpBody},
 };
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::activity::Handling;
+use super::{activity::Handling, budget::Share};
+
+/// How much of an answer is one piece: as much as fits into a frame of HTTP/2.
+const PIECE: usize = 16 * 1024;
+/// What an answer takes besides its bytes.
+const OVERHEAD: usize = 1024;
+/// What an answer takes that does not know its size, since it is coded while it is sent.
+const UNKNOWN: usize = 64 * 1024;
 
 /// A body whose request is being handled until its last byte has left, or will not leave any more.
 pub(super) struct Answer {
     body: Body,
-    handling: Arc<Sending>,
+    /// What is left of the frame that came last.
+    rest: Bytes,
+    sending: Arc<Sending>,
 }
 
 /// What ends when it has left.
 struct Sending {
-    _handling: Handling,
-    _room: Option<OwnedSemaphorePermit>,
+    handling: Handling,
+    _room: Share,
 }
 
 /// Bytes of it: they wait in the buffers of the connection after the body itself has been read to its end.
 struct Piece {
     bytes: Bytes,
-    _handling: Arc<Sending>,
+    sending: Arc<Sending>,
+}
+
+/// How much memory a body takes.
+pub(super) fn size(body: &Body) -> usize {
+    let hint = body.size_hint();
+    let bytes = hint.upper().unwrap_or_else(|| hint.lower().max(UNKNOWN as u64));
+    usize::try_from(bytes).unwrap_or(usize::MAX / 2) + OVERHEAD
 }
 
 impl Answer {
-    pub(super) fn new(body: Body, mut handling: Handling, room: Option<OwnedSemaphorePermit>) -> Self {
-        handling.send();
-        Self { body, handling: Arc::new(Sending { _handling: handling, _room: room }) }
+    pub(super) fn new(body: Body, mut handling: Handling, room: Share) -> Self {
+        handling.send(size(&body));
+        Self { body, rest: Bytes::new(), sending: Arc::new(Sending { handling, _room: room }) }
+    }
+
+    /// The next piece of what is there.
+    fn piece(&mut self) -> Frame<Bytes> {
+        let bytes = self.rest.split_to(self.rest.len().min(PIECE));
+        Frame::data(Bytes::from_owner(Piece { bytes, sending: Arc::clone(&self.sending) }))
     }
 }
 
@@ -46,21 +67,39 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.sending.handling.progress();
+    }
+}
+
 impl HttpBody for Answer {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let piece = |bytes| Bytes::from_owner(Piece { bytes, _handling: Arc::clone(&self.handling) });
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(piece))))
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(bytes))) => self.rest = bytes,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        Poll::Ready(Some(Ok(self.piece())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
     }
 }

@@ -24,8 +24,8 @@ use tower::Service;
 
 use super::{
     Shared,
-    activity::{Activity, Verdict, Wish},
-    answer::Answer,
+    activity::{Activity, Ending, Verdict, Wish},
+    answer::{self, Answer},
     body::Upload,
     io::Socket,
 };
@@ -98,14 +98,14 @@ pub(super) async fn serve(
             Event::Asked => asked.set(activity.asked()),
             Event::Due => {}
         }
-        match activity.verdict(options, shared.admission.is_clogged()) {
+        match activity.verdict(options) {
             Verdict::Fine => {}
             Verdict::Close => {
                 activity.closing();
                 connection.as_mut().graceful_shutdown();
             }
-            Verdict::Refuse(status) => return activity.refuse(status),
-            Verdict::Drop => return,
+            Verdict::Refuse(status) => return activity.ends(Ending::Refused(status)),
+            Verdict::Drop => return activity.ends(Ending::GivenUp),
         }
         due.as_mut().reset(activity.deadline(options));
     }
@@ -124,18 +124,25 @@ impl Requests {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
         let Self { shared, peer, activity, crowded } = self;
         let handling = activity.request(&shared.handling);
-        let version = request.version();
-        let mut request = request.map(|body| {
-            if body.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::new(Upload::new(body, shared.options.body_timeout, Arc::clone(&activity)))
-            }
-        });
+        let http1 = request.version() <= Version::HTTP_11;
+        // What writes runs to its end, whoever waits for it. With HTTP/2 the client itself takes a request back.
+        if http1 && request.method().is_safe() {
+            activity.works_for_the_client_alone();
+        }
+        let (mut head, body) = request.into_parts();
+        let body = if body.is_end_stream() {
+            Body::empty()
+        } else {
+            let upload = Upload::new(body, shared.options.body_timeout, Arc::clone(&activity));
+            head.extensions.insert(upload.awaited());
+            Body::new(upload)
+        };
+        let mut request = Request::from_parts(head, body);
         request.extensions_mut().insert(ClientAddr(peer));
         // Whoever asks how the service is gets an answer, above all when it is not well.
         let asks = matches!(request.uri().path(), "/health" | "/health/ready");
-        let place = if asks || crowded { None } else { shared.admission.admit().await };
+        let hopeless = asks || crowded || activity.is_behind();
+        let place = if hopeless { None } else { shared.admission.admit().await };
         let refused = place.is_none() && !asks;
         if refused {
             shared.shed.increment(1);
@@ -143,11 +150,13 @@ impl Requests {
         }
         let mut response = Router::call(&mut shared.service.clone(), request).await?;
         drop(place);
-        let room = shared.admission.room();
-        if version <= Version::HTTP_11 {
+        let room = shared.admission.room(answer::size(response.body()));
+        if http1 {
             // What is left of a body would be taken for the next request.
-            if crowded || activity.uploads() || shared.draining.load(Ordering::Relaxed) {
+            let draining = shared.draining.load(Ordering::Relaxed);
+            if crowded || draining || activity.uploads() || activity.is_asked() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                activity.ends(Ending::Last);
             }
         } else if crowded {
             // HTTP/2 says so by GOAWAY.

@@ -17,7 +17,10 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::{activity::Activity, refusal::Refusals};
+use super::{
+    activity::{Activity, Ending},
+    refusal::Refusals,
+};
 
 /// The first bytes of a connection of HTTP/2, and of no request of HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -87,7 +90,7 @@ impl Socket {
         match (known, self.protocol) {
             (Protocol::Http2, _) => {}
             (_, Protocol::Http2) => self.activity.speaks_http2(),
-            _ => self.activity.received(),
+            _ => self.activity.received(bytes.len()),
         }
     }
 
@@ -102,6 +105,20 @@ impl Socket {
             Poll::Pending => self.activity.blocked(),
         }
         written
+    }
+
+    /// Fails when the client is gone and nobody needs what is being worked on: hyper reads nothing meanwhile, so it does
+    /// not notice. One that has only said all, and waits, is not gone.
+    fn notice_the_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.activity.may_be_in_vain() {
+            let stream = self.stream()?;
+            if stream.poll_read_ready(cx).is_ready()
+                && let Some(error) = stream.take_error()?
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Writes what stands for hyper's own answer.
@@ -153,6 +170,8 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.write_instead(cx))?;
+        // hyper comes by here whenever it has nothing to do.
+        self.notice_the_end(cx)?;
         self.stream()?.poll_flush(cx)
     }
 
@@ -177,11 +196,19 @@ impl Drop for Socket {
     /// to stop. So the answer gets some time to arrive, unless too many take theirs already.
     fn drop(&mut self) {
         let Some(stream) = self.stream.take() else { return };
-        if let Some(status) = self.activity.farewell() {
-            // Nothing was written before, so all of it fits. If it does not, the client was told enough.
-            let _ = stream.try_write(&self.refusals.answer(status));
+        match self.activity.ending() {
+            Some(Ending::GivenUp) => {
+                // What the system still has for the client is forgotten with it.
+                let _ = stream.set_zero_linger();
+                return;
+            }
+            Some(Ending::Refused(status)) => {
+                // Nothing was written before, so all of it fits. If it does not, the client was told enough.
+                let _ = stream.try_write(&self.refusals.answer(status));
+            }
+            Some(Ending::Last) | None => {}
         }
-        if !self.activity.uploads() {
+        if !self.activity.may_be_sending() {
             return;
         }
         if let (Ok(place), Ok(runtime)) = (Arc::clone(&self.lingering).try_acquire_owned(), Handle::try_current()) {
@@ -211,6 +238,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::runtime::server::budget::Budget;
 
     #[test]
     fn an_answer_of_hyper_s_own_is_recognised() {
@@ -238,8 +266,8 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
-        let activity = Arc::new(Activity::new());
-        activity.refuse(StatusCode::REQUEST_TIMEOUT);
+        let activity = Arc::new(Activity::new(&Budget::new(1)));
+        activity.ends(Ending::Refused(StatusCode::REQUEST_TIMEOUT));
         let refusals = Refusals { docs_url: "https://docs.example.com".into() };
         (client, Socket::new(stream, activity, refusals, Arc::clone(lingering)))
     }

@@ -4,6 +4,7 @@ mod activity;
 mod admission;
 mod answer;
 mod body;
+mod budget;
 mod connection;
 mod health;
 mod io;
@@ -11,9 +12,10 @@ mod options;
 mod refusal;
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     future::Future,
-    io::Result,
+    io::{Error, Result},
     iter,
     net::SocketAddr,
     pin::pin,
@@ -31,7 +33,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::{Id, JoinSet},
-    time::{sleep, timeout},
+    time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
 pub(super) use self::health::healthcheck;
@@ -39,19 +41,24 @@ pub use self::options::Options;
 use self::{
     activity::{Activity, Wish},
     admission::Admission,
+    budget::Budget,
     refusal::Refusals,
 };
 use super::App;
 use crate::telemetry::metrics as telemetry;
 
-/// Files that are open besides the connections of clients: to the store, logs, libraries; and sockets that linger.
-const OTHER_FILES: usize = 256 + LINGERING as usize;
+/// Memory of heads that are not complete, in bytes.
+const HEADS: usize = 64 * 1024 * 1024;
 /// How many sockets may wait for clients to read what they were told at the end.
 const LINGERING: u32 = 128;
 /// How long to wait when the system has no more files or memory for a connection.
 const BREATH: Duration = Duration::from_millis(50);
-/// How often the log says that connections are turned away.
+/// How often the log says that connections are turned away, or cannot be accepted.
 const REMINDER: Duration = Duration::from_secs(1);
+/// How often somebody looks whether clients leave enough room for answers.
+const LOOK: Duration = Duration::from_millis(250);
+/// What Linux says when it has no file, memory or buffer for a connection: ENOMEM, ENFILE, EMFILE, ENOBUFS.
+const EXHAUSTED: [i32; 4] = [12, 23, 24, 105];
 
 /// A server, its limits, and whether it is about to stop.
 #[derive(Clone, Debug)]
@@ -69,6 +76,7 @@ struct Shared {
     refusals: Refusals,
     draining: Arc<AtomicBool>,
     admission: Admission,
+    heads: Budget,
     /// Places for sockets that outlive their connection.
     lingering: Arc<Semaphore>,
     handling: Gauge,
@@ -97,6 +105,7 @@ impl Server {
             refusals: self.refusals.clone(),
             draining: Arc::clone(&self.draining),
             admission: Admission::new(&self.options),
+            heads: Budget::new(HEADS),
             lingering: Arc::new(Semaphore::new(LINGERING as usize)),
             handling: telemetry::in_flight(),
             shed: telemetry::shed(),
@@ -122,8 +131,10 @@ struct Connections {
     limit: usize,
     count: Gauge,
     turned_away: Counter,
-    /// When the log last said that some were.
+    /// When the log last said that some were turned away, or could not be accepted.
     told: Option<Instant>,
+    /// When to look for clients that take nothing.
+    look: Interval,
 }
 
 /// One of them.
@@ -135,13 +146,11 @@ struct Open {
 
 impl Connections {
     fn new(shared: Arc<Shared>) -> Self {
-        let wanted = shared.options.max_connections;
-        let limit = wanted.min(connections_that_fit(wanted));
-        if limit < wanted {
-            tracing::warn!(wanted, limit, "fewer connections than MAX_CONNECTIONS: the limit of open files is too low");
-        }
+        let limit = shared.options.max_connections;
         let (count, turned_away) = (telemetry::connections(), telemetry::refused());
-        Self { shared, tasks: JoinSet::new(), open: HashMap::new(), limit, count, turned_away, told: None }
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { shared, tasks: JoinSet::new(), open: HashMap::new(), limit, count, turned_away, told: None, look }
     }
 
     /// Accepts connections until `end` resolves.
@@ -152,6 +161,7 @@ impl Connections {
                 biased;
                 () = &mut end => return,
                 Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
+                _ = self.look.tick() => self.relieve(),
                 accepted = listener.accept() => self.accept(accepted).await,
             }
         }
@@ -175,9 +185,14 @@ impl Connections {
         match accepted {
             Ok((stream, peer)) => self.start(stream, peer),
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                self.make_room();
-                sleep(BREATH).await;
+                if self.may_tell() {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                }
+                // Anything else is the fault of that connection alone.
+                if is_exhausted(&error) {
+                    self.make_room();
+                    sleep(BREATH).await;
+                }
             }
         }
     }
@@ -185,14 +200,15 @@ impl Connections {
     fn start(&mut self, stream: TcpStream, peer: SocketAddr) {
         let crowded = self.tasks.len() >= self.limit && !self.make_room();
         // Also when room is being made: those that leave may take their time.
-        if self.tasks.len() >= self.limit + surplus(self.limit) {
+        let local = if peer.ip().is_loopback() { options::LOCAL } else { 0 };
+        if self.tasks.len() >= self.limit + options::surplus(self.limit) + local {
             return self.turn_away();
         }
         // Small answers must not wait for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(&self.shared.heads));
         let serve = connection::serve(Arc::clone(&self.shared), stream, peer.ip(), Arc::clone(&activity), crowded);
         let task = self.tasks.spawn(serve);
         self.open.insert(task.id(), Open { activity, leaves: false });
@@ -203,9 +219,35 @@ impl Connections {
     /// There is not even room to say that there is none.
     fn turn_away(&mut self) {
         self.turned_away.increment(1);
-        if self.told.is_none_or(|told| told.elapsed() >= REMINDER) {
-            self.told = Some(Instant::now());
+        if self.may_tell() {
             tracing::warn!(connections = self.tasks.len(), "new connections are closed without an answer");
+        }
+    }
+
+    /// Whether the log has been quiet for long enough.
+    fn may_tell(&mut self) -> bool {
+        let may = self.told.is_none_or(|told| told.elapsed() >= REMINDER);
+        if may {
+            self.told = Some(Instant::now());
+        }
+        may
+    }
+
+    /// Gives up those clients that have not taken the most, when there is little room for more answers.
+    fn relieve(&self) {
+        let mut excess = self.shared.admission.excess();
+        if excess == 0 {
+            return;
+        }
+        let unsent = self.open.values().filter_map(|open| Some((open.activity.unsent()?, &open.activity)));
+        let mut heaviest: Vec<_> = unsent.collect();
+        heaviest.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
+        for (bytes, activity) in heaviest {
+            if excess == 0 {
+                return;
+            }
+            activity.ask(Wish::GiveUp);
+            excess = excess.saturating_sub(bytes);
         }
     }
 
@@ -246,7 +288,8 @@ impl Connections {
             while self.tasks.join_next().await.is_some() {}
             self.shared.lingering.acquire_many(LINGERING).await.is_ok()
         };
-        if timeout(limit, all).await.is_err() {
+        // What only lingers was answered.
+        if timeout(limit, all).await.is_err() && !self.tasks.is_empty() {
             tracing::warn!(
                 connections = self.tasks.len(),
                 "connections were cut: they took longer than DRAIN_TIMEOUT_MS"
@@ -256,16 +299,10 @@ impl Connections {
     }
 }
 
-/// Connections above the limit that are told so; more are not even told.
-const fn surplus(limit: usize) -> usize {
-    limit / 8 + 16
+/// Whether the system has no room for a connection.
+fn is_exhausted(error: &Error) -> bool {
+    error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&code))
 }
 
-/// How many connections the limit of open files allows, after it was raised as far as it goes.
-fn connections_that_fit(wanted: usize) -> usize {
-    let files = wanted.saturating_add(surplus(wanted)).saturating_add(OTHER_FILES);
-    let allowed =
-        rlimit::increase_nofile_limit(files as u64).map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
-    // The same sum backwards.
-    allowed.saturating_sub(OTHER_FILES + 16).saturating_mul(8) / 9
-}
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,30 @@ pub struct Options {
     pub drain_timeout: Duration,
 }
 
+/// Connections above the limit that are told so; more are not even told.
+pub(super) const fn surplus(limit: usize) -> usize {
+    limit / 8 + 16
+}
+
+/// Connections from this machine itself above all others: the health check of a task must not be turned away.
+pub(super) const LOCAL: usize = 8;
+
+/// Files that are open besides the connections of clients: to the store, about one for each request; sockets that linger;
+/// metrics, logs, libraries.
+const fn other_files(max_in_flight: usize) -> usize {
+    max_in_flight.saturating_add(512)
+}
+
+/// How many connections fit into so many files.
+const fn connections_within(files: usize, max_in_flight: usize) -> usize {
+    let others = other_files(max_in_flight).saturating_add(LOCAL + 16);
+    // Each eighth connection needs a file for one that is told to come again.
+    files.saturating_sub(others).saturating_mul(8) / 9
+}
+
+/// A server with fewer connections than that is of no use.
+const FEWEST: usize = 64;
+
 impl Default for Options {
     fn default() -> Self {
         let workers = available_parallelism().map_or(1, NonZeroUsize::get);
@@ -78,6 +102,41 @@ impl Options {
         })
     }
 
+    /// The same with as many connections as fit into the limit of open files, which is raised as far as it goes.
+    ///
+    /// # Errors
+    /// When there are next to none.
+    pub fn within_files(self) -> Result<Self, ConfigError> {
+        let wanted = self.max_connections;
+        let most = wanted.saturating_add(surplus(wanted) + LOCAL).saturating_add(other_files(self.max_in_flight));
+        // Where there is no such limit, or none that can be read.
+        let files = rlimit::increase_nofile_limit(most as u64).unwrap_or(u64::MAX);
+        self.within(usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    fn within(self, files: usize) -> Result<Self, ConfigError> {
+        let wanted = self.max_connections;
+        let limit = wanted.min(connections_within(files, self.max_in_flight));
+        if limit < wanted.min(FEWEST) {
+            let problem = format!(
+                "is {wanted}, but with {files} open files and {} requests at a time there is room for {limit}; raise the \
+                 limit of open files (nofile), or lower MAX_IN_FLIGHT",
+                self.max_in_flight
+            );
+            return Err(ConfigError::new("MAX_CONNECTIONS", problem));
+        }
+        if limit < wanted {
+            tracing::warn!(wanted, limit, "fewer connections than MAX_CONNECTIONS: the limit of open files is too low");
+        }
+        Ok(Self { max_connections: limit, ..self })
+    }
+
+    /// The same for metrics: a few clients, which ask now and then.
+    #[must_use]
+    pub(in crate::runtime) fn for_metrics(self) -> Self {
+        Self { max_connections: FEWEST.min(self.max_connections), ..self }
+    }
+
     /// The same without a load balancer that has to notice first: stops at once.
     #[must_use]
     pub fn without_delay(self) -> Self {
@@ -88,6 +147,24 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_are_as_many_connections_as_fit_into_the_limit_of_files() {
+        let options = Options { max_connections: 10_000, max_in_flight: 256, ..Options::default() };
+        let within = |files| options.within(files).map(|options| options.max_connections);
+        let needed = 10_000 + surplus(10_000) + LOCAL + other_files(256);
+        assert_eq!(within(usize::MAX), Ok(10_000));
+        assert_eq!(within(needed), Ok(10_000));
+        let fewer = within(needed - 9).expect("enough");
+        assert!((9_990..10_000).contains(&fewer), "{fewer}");
+        assert!(fewer + surplus(fewer) + LOCAL + other_files(256) <= needed - 9);
+        let sentence = "MAX_CONNECTIONS is 10000, but with 800 open files and 256 requests at a time there is room for 7; \
+                        raise the limit of open files (nofile), or lower MAX_IN_FLIGHT";
+        assert_eq!(within(800).map_err(|error| error.to_string()), Err(sentence.to_owned()));
+        let few = Options { max_connections: 3, ..options };
+        assert_eq!(few.within(900).map(|options| options.max_connections), Ok(3), "as many as are wanted");
+        assert_eq!(options.for_metrics().max_connections, FEWEST);
+    }
 
     #[test]
     fn a_wrong_value_is_named() {
