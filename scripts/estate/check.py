@@ -102,7 +102,7 @@ REFUSED = [
     ({"JwtJwksUrl": "http://id.example.com"}, "must be an address that starts with https://"),
     ({"ContainerImageTag": "a b"}, "must be a tag of an image"),
     ({"RestoredOrdersTable": "a b"}, "must be the name of a table"),
-    ({"TimeZone": "Mars"}, "must be UTC or a name of the tz database"),
+    ({"TimeZone": "Mars/Foo"}, "TimeZone"),
 ]
 
 
