@@ -17,7 +17,7 @@ use tests::{
     template::{list, load, named, resources},
 };
 
-use super::{code_of, functions, groups, paths, quoted, read, root};
+use super::{FILES, code_of, functions, groups, paths, quoted, read, root};
 
 #[test]
 fn every_route_group_is_a_function_and_every_function_a_route_group() {
@@ -351,16 +351,7 @@ fn tasks_have_the_time_that_the_server_takes() {
 /// Every exception from checkov says why.
 #[test]
 fn every_suppression_has_a_reason() {
-    for file in [
-        "template.yaml",
-        "infra/balancer.yaml",
-        "infra/container.yaml",
-        "infra/data.yaml",
-        "infra/edge.yaml",
-        "infra/httpapi.yaml",
-        "infra/network.yaml",
-        "infra/observability.yaml",
-    ] {
+    for file in FILES {
         for (name, resource) in load(file)["Resources"].as_object().unwrap() {
             for skip in list(&resource["Metadata"]["checkov"]["skip"]) {
                 let reason = skip["comment"].as_str().unwrap_or_default();
