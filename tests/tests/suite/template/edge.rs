@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::template::{list, load};
 
 use super::{code_of, groups, paths, quoted, read};
@@ -83,4 +83,21 @@ fn nothing_private_is_kept() {
     for group in kept {
         assert!(!code_of(&format!("functions/{group}/src")).contains("cache::private("), "{group} has a private route");
     }
+}
+
+/// Another method is the service's to refuse, in its error model: `CloudFront` would answer 403 with a page of its own.
+/// What S3 serves has no service behind it.
+#[test]
+fn every_method_reaches_who_refuses_it() {
+    let edge = load("infra/edge.yaml");
+    let config = &edge["Resources"]["Distribution"]["Properties"]["DistributionConfig"];
+    let others = list(&config["CacheBehaviors"]);
+    let behaviors = others.iter().filter(|behavior| behavior["PathPattern"] != "/originals/*");
+    let mut count = 0;
+    for behavior in behaviors.copied().chain([&config["DefaultCacheBehavior"]]) {
+        let methods = json!(["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]);
+        assert_eq!(behavior["AllowedMethods"], methods, "{}", behavior["PathPattern"]);
+        count += 1;
+    }
+    assert!(count >= 4, "{count}");
 }
