@@ -122,3 +122,24 @@ fn resources_alarms_secrets_and_scripts_that_they_name_are_there() {
     }
     assert!(count >= 10, "{count}");
 }
+
+/// SAM passes over `Name=` with nothing behind it, and the parameter stays as it was. Nothing is written `Name=''`.
+#[test]
+fn a_parameter_that_is_set_has_a_value() {
+    let mut names = keys(&load("template.yaml")["Parameters"]);
+    names.extend(keys(&load("infra/edge.yaml")["Parameters"]));
+    let mut count = 0;
+    for page in PAGES {
+        let text = read(page);
+        for (at, _) in text.match_indices('=') {
+            let (before, value) = (&text[..at], &text[at + 1..]);
+            let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap();
+            if names.contains(name) {
+                let is_set = value.starts_with(|c: char| !c.is_whitespace() && !['"', '`'].contains(&c));
+                assert!(is_set, "{page}: {name}= has no value");
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 40, "{count}");
+}
