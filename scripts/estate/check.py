@@ -28,7 +28,10 @@ SERVICE = {
     "RateLimitFree": "1000000",
     "ApiVersions": '{"v1":{"deprecated":"2026-11-25T00:00:00Z","sunset":"2999-11-25T00:00:00Z","successor":"v2"}}',
 }
+DOMAIN = {"DomainName": "api.example.com", "HostedZoneId": "Z0123456789ABC"}
+EDGE_HOST = "d111111abcdef8.cloudfront.net"
 BALANCER = {"FrontDoor": "alb", "DomainName": "api.example.com", "CertificateArn": CERTIFICATE}
+FARGATE = {**BALANCER, "Compute": "fargate", "ContainerImageTag": "v1"}
 PRODUCTION = {"Environment": "production", "AlarmEmail": "on-call@example.com"}
 
 # Combinations that make no sense, each with a part of the sentence that refuses it.
@@ -45,7 +48,7 @@ REFUSED = [
     ({"JwtJwksUrl": "https://id.example.com/keys"}, "JwtJwksUrl needs JwtAlgorithm"),
     ({"JwtAlgorithm": "RS256"}, "JwtAlgorithm goes with JwtJwksUrl"),
     (
-        {**BALANCER, "Compute": "fargate", "JwtJwksUrl": "https://id.example.com/keys", "JwtAlgorithm": "RS256"},
+        {**FARGATE, "JwtJwksUrl": "https://id.example.com/keys", "JwtAlgorithm": "RS256"},
         "through a NAT gateway only",
     ),
     (
@@ -56,20 +59,34 @@ REFUSED = [
         },
         "there is no secret that RotationFunctionArn could rotate",
     ),
+    ({"RotationDays": "60"}, "RotationDays goes with RotationFunctionArn"),
+    (
+        {"BackendUsersUrl": "https://users.internal", "RestoredUsersTable": "users-restored"},
+        "With BackendUsersUrl nobody reads a table of users",
+    ),
+    (
+        {"BackendProductsUrl": "https://products.internal", "RestoredProductsTable": "products-restored"},
+        "With BackendProductsUrl nobody reads a table of products",
+    ),
     ({"Nat": "on"}, "Functions run outside of the VPC"),
     ({"Postgres": "on"}, "Functions run outside of the VPC"),
     ({"Redis": "on"}, "Functions run outside of the VPC"),
     ({"NightsOff": "on"}, "Functions cost nothing at night"),
     ({"ContainerImageTag": "v1"}, "What starts with Container is for tasks"),
     ({"ContainerSize": "Large"}, "What starts with Container is for tasks"),
-    ({**BALANCER, "Compute": "fargate", "ReservedConcurrency": "50"}, "are for functions"),
-    ({**BALANCER, "Compute": "fargate", "ProvisionedConcurrency": "1"}, "are for functions"),
+    ({"TimeZone": "Asia/Tokyo"}, "TimeZone is for the schedules of tasks"),
+    ({**FARGATE, "ReservedConcurrency": "50"}, "are for functions. Tasks have ContainerScale"),
+    ({**FARGATE, "ProvisionedConcurrency": "1"}, "are for functions. Tasks have ContainerScale"),
+    ({**FARGATE, "DeploymentPreference": "Canary10Percent5Minutes"}, "are for functions. Tasks have ContainerScale"),
+    ({**FARGATE, "MemorySize": "512"}, "are for functions. Tasks have ContainerSize"),
+    ({**FARGATE, "ThumbnailsMemorySize": "1024"}, "are for functions. Tasks have ContainerSize"),
+    ({**BALANCER, "Compute": "fargate"}, "Without an image there would be nobody to answer"),
     ({"FargateShare": "10"}, "FargateShare goes with Compute=both"),
     ({**BALANCER, "Compute": "both", "FargateShare": "10"}, "There are no tasks to take a FargateShare"),
     ({**BALANCER, "Compute": "both", "ContainerDeployment": "ECSAllAtOnce"}, "would undo FargateShare"),
     ({**PRODUCTION, "AlarmEmail": ""}, "somebody has to be told of alarms"),
-    ({**PRODUCTION, **BALANCER, "Compute": "fargate", "NightsOff": "on"}, "NightsOff would stop production"),
-    ({**PRODUCTION, **BALANCER, "Compute": "fargate", "ContainerScale": "single"}, "A single task is an outage"),
+    ({**PRODUCTION, **FARGATE, "NightsOff": "on"}, "NightsOff would stop production"),
+    ({**PRODUCTION, **FARGATE, "ContainerScale": "single"}, "A single task is an outage"),
     ({"ReservedConcurrency": "10", "ProvisionedConcurrency": "20"}, "more than ReservedConcurrency, 10"),
     ({"ReservedConcurrency": "20", "ProvisionedConcurrency": "50"}, "more than ReservedConcurrency, 20"),
     ({"ReservedConcurrency": "50", "ProvisionedConcurrency": "100"}, "more than ReservedConcurrency, 50"),
@@ -78,11 +95,16 @@ REFUSED = [
         "nobody at night to answer a FargateShare",
     ),
     ({"EdgeDistribution": "E2QWRUHAPOMQZL"}, "EdgeDistribution goes with Edge=on"),
-    ({"EdgeHost": "d111111abcdef8.cloudfront.net"}, "EdgeHost goes with Edge=on"),
+    ({"EdgeHost": EDGE_HOST}, "EdgeHost goes with Edge=on"),
+    (
+        {**BALANCER, "Edge": "on", "EdgeDistribution": "E2QWRUHAPOMQZL", "EdgeHost": EDGE_HOST},
+        "EdgeHost is where the domain's record leads",
+    ),
+    ({**DOMAIN, "Edge": "on", "EdgeHost": EDGE_HOST}, "Where EdgeHost is known, EdgeDistribution is as well"),
     ({"Originals": "on"}, "Originals goes with Edge=on"),
     ({"Edge": "on"}, "CloudFront passes the Host on"),
     (
-        {**BALANCER, "Edge": "on", "DomainName": "api.example.com", "HostedZoneId": "Z0123456789ABC", "WafRequests": "1000"},
+        {**BALANCER, **DOMAIN, "Edge": "on", "WafRequests": "1000"},
         "would count CloudFront's own addresses",
     ),
     # Out of range.
@@ -148,12 +170,10 @@ def check_kinds():
     kinds = {
         "production": {**PRODUCTION, "DeploymentPreference": "Canary10Percent5Minutes", "ReservedConcurrency": "50"},
         "edge": {**domain, "Edge": "on", "SignedImages": "on", "OAuthClientSecret": "on", "ProvisionedConcurrency": "1"},
-        "fargate": {**BALANCER, **domain, "Compute": "fargate", "ContainerImageTag": "v1", "NightsOff": "on", "Nat": "on"},
+        "fargate": {**FARGATE, **domain, "NightsOff": "on", "TimeZone": "Asia/Tokyo", "Nat": "on"},
         "green": {
             **PRODUCTION,
-            **BALANCER,
-            "Compute": "fargate",
-            "ContainerImageTag": "v1",
+            **FARGATE,
             "ContainerDeployment": "ECSCanary10Percent5Minutes",
             "Postgres": "on",
             "Redis": "on",
@@ -194,9 +214,8 @@ def check_moves():
     estate.update({**common, "FrontDoor": "alb"})
     balancer = client("elbv2").describe_load_balancers()["LoadBalancers"][0]["DNSName"].lower()
     assert targets(domain) == {"A": balancer} != api, targets(domain)
-    host = "d111111abcdef8.cloudfront.net"
-    estate.update({**common, "FrontDoor": "alb", "EdgeHost": host})
-    assert targets(domain) == {"A": host, "AAAA": host}, targets(domain)
+    estate.update({**common, "FrontDoor": "alb", "EdgeDistribution": "E2QWRUHAPOMQZL", "EdgeHost": EDGE_HOST})
+    assert targets(domain) == {"A": EDGE_HOST, "AAAA": EDGE_HOST}, targets(domain)
     estate.update({**common, "FrontDoor": "alb"})
     assert targets(domain) == {"A": balancer}, targets(domain)
     estate.delete()
