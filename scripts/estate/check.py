@@ -10,130 +10,11 @@ import urllib.request
 
 import grants
 from deploy import ENDPOINT, REGION, ROOT, Estate, client
+from parameters import BALANCER, CERTIFICATE, EDGE_HOST, FARGATE, LOCAL, PRODUCTION, SERVICE
+from refused import EDGE_ELSEWHERE, EDGE_REFUSED, REFUSED
 from transform import parsed
 
 sys.stdout.reconfigure(line_buffering=True)
-
-LOCAL = dict(
-    line.split("=", 1)
-    for line in (ROOT / "dev/local.env").read_text().splitlines()
-    if "=" in line and not line.startswith("#")
-)
-CERTIFICATE = "arn:aws:acm:us-east-1:000000000000:certificate/00000000-0000-0000-0000-000000000000"
-# What the golden cases expect: nobody is limited, and version 1 does not end.
-SERVICE = {
-    "Architecture": os.environ.get("ARCHITECTURE", "x86_64"),
-    "JwtIssuer": LOCAL["JWT_ISSUER"],
-    "JwtAudience": LOCAL["JWT_AUDIENCE"],
-    "RateLimitFree": "1000000",
-    "ApiVersions": '{"v1":{"deprecated":"2026-11-25T00:00:00Z","sunset":"2999-11-25T00:00:00Z","successor":"v2"}}',
-}
-DOMAIN = {"DomainName": "api.example.com", "HostedZoneId": "Z0123456789ABC"}
-EDGE_HOST = "d111111abcdef8.cloudfront.net"
-BALANCER = {"FrontDoor": "alb", "DomainName": "api.example.com", "CertificateArn": CERTIFICATE}
-FARGATE = {**BALANCER, "Compute": "fargate", "ContainerImageTag": "v1"}
-PRODUCTION = {"Environment": "production", "AlarmEmail": "on-call@example.com"}
-
-# Combinations that make no sense, each with a part of the sentence that refuses it.
-REFUSED = [
-    ({"Compute": "fargate"}, "Tasks on Fargate are reached through a load balancer"),
-    ({"Compute": "both"}, "Tasks on Fargate are reached through a load balancer"),
-    ({"WafRequests": "1000"}, "An HTTP API takes no web ACL"),
-    ({"AccessLogsBucket": "logs"}, "AccessLogsBucket is for a load balancer"),
-    ({"FrontDoor": "alb"}, "A load balancer serves HTTPS only"),
-    ({**BALANCER, "CertificateArn": ""}, "A domain needs a certificate"),
-    ({"CertificateArn": CERTIFICATE}, "CertificateArn is for DomainName"),
-    ({"DomainName": "api.example.com"}, "A domain needs a certificate"),
-    ({"HostedZoneId": "Z0123456789ABC"}, "HostedZoneId is for the record of DomainName"),
-    ({"JwtJwksUrl": "https://id.example.com/keys"}, "JwtJwksUrl needs JwtAlgorithm"),
-    ({"JwtAlgorithm": "RS256"}, "JwtAlgorithm goes with JwtJwksUrl"),
-    (
-        {**FARGATE, "JwtJwksUrl": "https://id.example.com/keys", "JwtAlgorithm": "RS256"},
-        "through a NAT gateway only",
-    ),
-    (
-        {
-            "JwtJwksUrl": "https://id.example.com/keys",
-            "JwtAlgorithm": "RS256",
-            "RotationFunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:rotate",
-        },
-        "there is no secret that RotationFunctionArn could rotate",
-    ),
-    ({"RotationDays": "60"}, "RotationDays goes with RotationFunctionArn"),
-    (
-        {"BackendUsersUrl": "https://users.internal", "RestoredUsersTable": "users-restored"},
-        "With BackendUsersUrl nobody reads a table of users",
-    ),
-    (
-        {"BackendProductsUrl": "https://products.internal", "RestoredProductsTable": "products-restored"},
-        "With BackendProductsUrl nobody reads a table of products",
-    ),
-    ({"Nat": "on"}, "Functions run outside of the VPC"),
-    ({"Postgres": "on"}, "Functions run outside of the VPC"),
-    ({"Redis": "on"}, "Functions run outside of the VPC"),
-    ({"NightsOff": "on"}, "Functions cost nothing at night"),
-    ({"ContainerImageTag": "v1"}, "What starts with Container is for tasks"),
-    ({"ContainerSize": "Large"}, "What starts with Container is for tasks"),
-    ({"TimeZone": "Asia/Tokyo"}, "TimeZone is for the schedules of tasks"),
-    ({**FARGATE, "ReservedConcurrency": "50"}, "are for functions. Tasks have ContainerScale"),
-    ({**FARGATE, "ProvisionedConcurrency": "1"}, "are for functions. Tasks have ContainerScale"),
-    ({**FARGATE, "DeploymentPreference": "Canary10Percent5Minutes"}, "are for functions. Tasks have ContainerScale"),
-    ({**FARGATE, "MemorySize": "512"}, "are for functions. Tasks have ContainerSize"),
-    ({**FARGATE, "ThumbnailsMemorySize": "1024"}, "are for functions. Tasks have ContainerSize"),
-    ({**BALANCER, "Compute": "fargate"}, "Without an image there would be nobody to answer"),
-    ({"FargateShare": "10"}, "FargateShare goes with Compute=both"),
-    ({**BALANCER, "Compute": "both", "FargateShare": "10"}, "There are no tasks to take a FargateShare"),
-    ({**BALANCER, "Compute": "both", "ContainerDeployment": "ECSAllAtOnce"}, "would undo FargateShare"),
-    ({**PRODUCTION, "AlarmEmail": ""}, "somebody has to be told of alarms"),
-    ({**PRODUCTION, **FARGATE, "NightsOff": "on"}, "NightsOff would stop production"),
-    ({**PRODUCTION, **FARGATE, "ContainerScale": "single"}, "A single task is an outage"),
-    ({"ReservedConcurrency": "10", "ProvisionedConcurrency": "20"}, "more than ReservedConcurrency, 10"),
-    ({"ReservedConcurrency": "20", "ProvisionedConcurrency": "50"}, "more than ReservedConcurrency, 20"),
-    ({"ReservedConcurrency": "50", "ProvisionedConcurrency": "100"}, "more than ReservedConcurrency, 50"),
-    (
-        {**BALANCER, "Compute": "both", "ContainerImageTag": "v1", "FargateShare": "10", "NightsOff": "on"},
-        "nobody at night to answer a FargateShare",
-    ),
-    ({"EdgeDistribution": "E2QWRUHAPOMQZL"}, "EdgeDistribution goes with Edge=on"),
-    ({"EdgeHost": EDGE_HOST}, "EdgeHost goes with Edge=on"),
-    (
-        {**BALANCER, "Edge": "on", "EdgeDistribution": "E2QWRUHAPOMQZL", "EdgeHost": EDGE_HOST},
-        "EdgeHost is where the domain's record leads",
-    ),
-    ({**DOMAIN, "Edge": "on", "EdgeHost": EDGE_HOST}, "Where EdgeHost is known, EdgeDistribution is as well"),
-    ({"Originals": "on"}, "Originals goes with Edge=on"),
-    ({"Edge": "on"}, "CloudFront passes the Host on"),
-    (
-        {**BALANCER, **DOMAIN, "Edge": "on", "WafRequests": "1000"},
-        "would count CloudFront's own addresses",
-    ),
-    # Out of range.
-    ({"MemorySize": "127"}, "whole number of MB from 128 to 10240"),
-    ({"MemorySize": "10241"}, "whole number of MB from 128 to 10240"),
-    ({"MemorySize": "256.5"}, "whole number of MB from 128 to 10240"),
-    ({"ThumbnailsMemorySize": "511"}, "whole number of MB from 512 to 10240"),
-    ({"ThumbnailsMemorySize": "1769.5"}, "whole number of MB from 512 to 10240"),
-    ({"RotationDays": "1001"}, "whole number of days from 1 to 1000"),
-    ({"RotationDays": "30.5"}, "whole number of days from 1 to 1000"),
-    ({"RateLimitFree": "0"}, "whole number of requests"),
-    ({"RateLimitFree": "1.5"}, "whole number of requests"),
-    ({"RateLimitPremium": "5000000000"}, "whole number of requests"),
-    ({"SyncRetentionSeconds": "69"}, "whole number of seconds from 70"),
-    ({"SyncRetentionSeconds": "100.5"}, "whole number of seconds from 70"),
-    ({"LogRetentionDays": "2"}, "LogRetentionDays"),
-    ({"LogLevel": "error"}, "LogLevel"),
-    ({**BALANCER, "WafRequests": "9"}, "must be a number from 10"),
-    ({"ApiVersions": "v1"}, "must be a JSON object"),
-    ({"BackendUsersUrl": "https://me@users.internal"}, "must be a web address"),
-    ({"JwtIssuer": ""}, "JwtIssuer"),
-    ({"AlarmEmail": "nobody"}, "must be an e-mail address"),
-    ({"DomainName": "API"}, "must be a domain name"),
-    ({"EdgeHost": "api.example.com"}, "must be CloudFront's own name"),
-    ({"JwtJwksUrl": "http://id.example.com"}, "must be an address that starts with https://"),
-    ({"ContainerImageTag": "a b"}, "must be a tag of an image"),
-    ({"RestoredOrdersTable": "a b"}, "must be the name of a table"),
-    ({"TimeZone": "Mars/Foo"}, "TimeZone"),
-]
 
 
 def step(text):
@@ -179,6 +60,7 @@ def check_kinds():
             "Redis": "on",
             "WafRequests": "2000",
         },
+        "staging": {"Environment": "staging"},
         "keys": {"JwtJwksUrl": "https://id.example.com/keys", "JwtAlgorithm": "ES256"},
     }
     for name, parameters in kinds.items():
@@ -190,7 +72,7 @@ def check_kinds():
         tables = [table for table in client("dynamodb").list_tables()["TableNames"] if table.startswith(f"kind-{name}-")]
         for table in tables:
             facts = client("dynamodb").describe_table(TableName=table)["Table"]
-            expected = parameters.get("Environment", "dev") == "production"
+            expected = parameters.get("Environment", "dev") != "dev"
             assert facts["DeletionProtectionEnabled"] == expected, f"{table}: {facts['DeletionProtectionEnabled']}"
             client("dynamodb").update_table(TableName=table, DeletionProtectionEnabled=False)
         estate.delete()
@@ -206,7 +88,9 @@ def targets(domain):
 def check_moves():
     """What is one switch in the parameters is one deployment: the front door, CloudFront."""
     domain = own_domain()
-    common = {**SERVICE, **domain, "CertificateArn": CERTIFICATE, "Edge": "on"}
+    # The distribution is told from the start: another one would update a part that is nested.
+    distribution = {"Edge": "on", "EdgeDistribution": "E2QWRUHAPOMQZL"}
+    common = {**SERVICE, **domain, "CertificateArn": CERTIFICATE, **distribution}
     estate = Estate("moves")
     estate.create(common)
     api = targets(domain)
@@ -214,7 +98,7 @@ def check_moves():
     estate.update({**common, "FrontDoor": "alb"})
     balancer = client("elbv2").describe_load_balancers()["LoadBalancers"][0]["DNSName"].lower()
     assert targets(domain) == {"A": balancer} != api, targets(domain)
-    estate.update({**common, "FrontDoor": "alb", "EdgeDistribution": "E2QWRUHAPOMQZL", "EdgeHost": EDGE_HOST})
+    estate.update({**common, "FrontDoor": "alb", "EdgeHost": EDGE_HOST})
     assert targets(domain) == {"A": EDGE_HOST, "AAAA": EDGE_HOST}, targets(domain)
     estate.update({**common, "FrontDoor": "alb"})
     assert targets(domain) == {"A": balancer}, targets(domain)
@@ -272,8 +156,11 @@ def check_edge():
         "WafRequests": "2000",
     }
     elsewhere = Estate("edge", "infra/edge.yaml", ".aws-sam/edge", region="eu-central-1").refusal(parameters)
-    assert elsewhere and "Lambda@Edge lives in us-east-1" in elsewhere, f"refused with {elsewhere}"
+    assert elsewhere and EDGE_ELSEWHERE in elsewhere, f"refused with {elsewhere}"
     edge = Estate("edge", "infra/edge.yaml", ".aws-sam/edge")
+    for wrong, sentence in EDGE_REFUSED:
+        message = edge.refusal({**parameters, **wrong})
+        assert message and sentence in message, f"{wrong} was refused with {message}"
     edge.create(parameters)
     facts = client("cloudfront").get_distribution_config(Id=edge.outputs()["EdgeDistribution"])["DistributionConfig"]
     shown = {header["HeaderName"]: header["HeaderValue"] for header in facts["Origins"]["Items"][0]["CustomHeaders"]["Items"]}

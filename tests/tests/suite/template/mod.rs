@@ -5,6 +5,7 @@ mod commands;
 mod edge;
 mod grants;
 mod operations;
+mod refusals;
 mod roles;
 mod tables;
 mod wiring;
