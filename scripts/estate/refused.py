@@ -101,6 +101,8 @@ REFUSED = [
     ({"EdgeDistribution": "d111111abcdef8"}, "must be the id of a CloudFront distribution"),
     ({**BALANCER, "AccessLogsBucket": "Logs"}, "must be the name of a bucket"),
     ({"BackendProductsUrl": "products.internal"}, "must be a web address without credentials"),
+    ({"CorsOrigins": "*"}, "must be origins such as"),
+    ({"CorsOrigins": "https://app.example.com/"}, "must be origins such as"),
     ({"ImagesUrl": "images"}, "must be a path, or an address"),
     ({"DocsUrl": "docs.example.com"}, "must be a web address"),
     ({"RestoredUsersTable": "ab"}, "must be the name of a table"),

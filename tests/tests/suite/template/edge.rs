@@ -43,6 +43,28 @@ fn pages_of_products_are_kept_by_all_that_they_depend_on() {
     assert_eq!(passed, parameters("products", &[]), "the delta is never kept, and needs more");
 }
 
+/// An answer to a web page names its origin (`CORS_ORIGINS`): another page's would be of no use to it. And the question that
+/// a browser asks first reaches the service whole.
+#[test]
+fn web_pages_get_answers_of_their_own() {
+    let edge = load("infra/edge.yaml");
+    let headers = |policy: &str, config: &str, inner: &str| -> BTreeSet<String> {
+        let config = &edge["Resources"][policy]["Properties"][config];
+        let config = if inner.is_empty() { config } else { &config[inner] };
+        assert_eq!(config["HeadersConfig"]["HeaderBehavior"], "whitelist", "{policy}");
+        let names = list(&config["HeadersConfig"]["Headers"]).into_iter();
+        names.map(|name| name.as_str().unwrap().to_lowercase()).collect()
+    };
+    let kept = headers("ProductsCache", "CachePolicyConfig", "ParametersInCacheKeyAndForwardedToOrigin");
+    assert_eq!(kept, ["origin"].map(str::to_owned).into());
+    let passed = headers("ProductsRequest", "OriginRequestPolicyConfig", "");
+    for asked in ["access-control-request-method", "access-control-request-headers"] {
+        assert!(passed.contains(asked), "{asked}");
+    }
+    let private = &edge["Resources"]["PrivateRequest"]["Properties"]["OriginRequestPolicyConfig"]["HeadersConfig"];
+    assert_eq!(private["HeaderBehavior"], "allViewerAndWhitelistCloudFront");
+}
+
 /// The viewer function folds `dpr` into the sides, and leaves out nothing else.
 #[test]
 fn thumbnails_are_kept_by_all_that_they_depend_on() {

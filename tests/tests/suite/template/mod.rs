@@ -7,6 +7,7 @@ mod grants;
 mod operations;
 mod refusals;
 mod roles;
+mod settings;
 mod tables;
 mod wiring;
 
