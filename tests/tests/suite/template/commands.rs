@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tests::template::{load, named, resources};
 
-use super::{functions, read, root};
+use super::{FILES, functions, read, root};
 
 const PAGES: [&str; 2] = ["docs/deployment.md", "docs/operations.md"];
 
@@ -95,8 +95,8 @@ fn parameters_that_they_set_are_there() {
 
 #[test]
 fn resources_alarms_secrets_and_scripts_that_they_name_are_there() {
-    let (template, data) = (load("template.yaml"), load("infra/data.yaml"));
-    let mut known = keys(&template["Resources"]);
+    let data = load("infra/data.yaml");
+    let mut known: BTreeSet<String> = FILES.iter().flat_map(|file| keys(&load(file)["Resources"])).collect();
     // What SAM makes.
     known.insert("ServerlessDeploymentApplication".to_owned());
     known.extend(functions().into_iter().map(|(_, name, _)| format!("{name}DeploymentGroup")));
