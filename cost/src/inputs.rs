@@ -188,13 +188,13 @@ pub(crate) struct Assumed {
 /// One entry of `routes.json`: what one request costs the store, as `bench routes --json` prints it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Route {
+pub(crate) struct Route {
     #[serde(rename = "status")]
     _status: u16,
     bytes: Amount,
     waits: Amount,
-    read_units: Amount,
-    write_units: Amount,
+    pub(crate) read_units: Amount,
+    pub(crate) write_units: Amount,
 }
 
 /// `traffic.json`.
@@ -227,6 +227,8 @@ pub(crate) struct Request {
 pub(crate) struct Inputs {
     pub(crate) prices: Prices,
     pub(crate) measured: Measured,
+    /// What each kind of request asks of the store.
+    pub(crate) routes: BTreeMap<String, Route>,
     pub(crate) request: Request,
 }
 
@@ -239,6 +241,7 @@ impl Inputs {
             prices: file(folder, "prices.json")?,
             measured: file(folder, "measured.json")?,
             request: average(&routes, &traffic)?,
+            routes,
         })
     }
 }

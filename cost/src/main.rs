@@ -132,6 +132,12 @@ fn report(inputs: &Inputs, options: &Options) -> String {
         ]
         .map(|(what, cost)| format!("| {what} | {cost:.2} | {:.3} |", cost / millions)),
     );
+    lines.push("\n| DynamoDB, by request | read units | write units | a million requests |".to_owned());
+    lines.push("| --- | ---: | ---: | ---: |".to_owned());
+    lines.extend(inputs.routes.iter().map(|(name, route)| {
+        let (read, write) = (route.read_units.get(), route.write_units.get());
+        format!("| {name} | {read} | {write} | {:.3} |", model::store(inputs, read, write))
+    }));
     let (milliseconds, tasks) = (model::billed_milliseconds(inputs, sizes), model::tasks(inputs, sizes, rps));
     lines.push(format!(
         "\nLambda bills {milliseconds:.0} ms of {} MB for a warm request. Fargate runs {tasks:.0} tasks of {} vCPU and {} GB.",

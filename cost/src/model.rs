@@ -218,13 +218,17 @@ fn bytes_out(inputs: &Inputs) -> f64 {
 
 /// What does not depend on the plan.
 pub(crate) fn common(inputs: &Inputs, rps: f64) -> Common {
-    let (prices, request, requests) = (&inputs.prices, &inputs.request, requests(rps));
-    let units = request.read_units * prices.dynamodb.million_read_units.get()
-        + request.write_units * prices.dynamodb.million_write_units.get();
+    let (request, requests) = (&inputs.request, requests(rps));
     Common {
-        dynamodb: requests / MILLION * units,
-        data_out: requests * bytes_out(inputs) / GB * prices.network.gb_out.get(),
+        dynamodb: requests / MILLION * store(inputs, request.read_units, request.write_units),
+        data_out: requests * bytes_out(inputs) / GB * inputs.prices.network.gb_out.get(),
     }
+}
+
+/// What a million requests cost at the store, when each takes so many units.
+pub(crate) fn store(inputs: &Inputs, read_units: f64, write_units: f64) -> f64 {
+    let prices = &inputs.prices.dynamodb;
+    read_units * prices.million_read_units.get() + write_units * prices.million_write_units.get()
 }
 
 /// From how many requests a second on `later` is cheaper than `first`; none up to a million.
@@ -320,6 +324,15 @@ mod tests {
         let of = |lambda_mb| billed_milliseconds(&inputs, Sizes { lambda_mb, ..SIZES });
         assert!(of(128.0) > of(1769.0));
         assert_close(of(1769.0), of(10_240.0));
+    }
+
+    /// By hand: an order more reads three and a half units and writes seven, its counter among them.
+    #[test]
+    fn units_of_the_store_have_a_price() {
+        let inputs = inputs();
+        let prices = &inputs.prices.dynamodb;
+        let expected = 3.5 * prices.million_read_units.get() + 7.0 * prices.million_write_units.get();
+        assert_close(store(&inputs, 3.5, 7.0), expected);
     }
 
     #[test]

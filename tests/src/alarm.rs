@@ -9,6 +9,10 @@ use crate::{
     template::{handed, list, load, named, resources},
 };
 
+/// The templates that have alarms; a test of the templates sees that no other has any.
+pub const FILES: [&str; 5] =
+    ["template.yaml", "infra/balancer.yaml", "infra/container.yaml", "infra/httpapi.yaml", "infra/observability.yaml"];
+
 /// An alarm of a template.
 #[derive(Clone, Debug)]
 pub struct Alarm {
@@ -29,7 +33,7 @@ pub fn of_aws() -> BTreeMap<String, Alarm> {
 
 fn all(is_it: impl Fn(&Alarm) -> bool) -> BTreeMap<String, Alarm> {
     let mut alarms = BTreeMap::new();
-    for file in ["template.yaml", "infra/container.yaml", "infra/observability.yaml"] {
+    for file in FILES {
         for (name, resource) in resources(&load(file), "AWS::CloudWatch::Alarm") {
             let alarm = Alarm { file, properties: resource["Properties"].clone() };
             if is_it(&alarm) {
@@ -127,28 +131,66 @@ impl Alarm {
     }
 }
 
-/// Metric math, as far as the templates have it: `SUM(METRICS())`, `SUM([FILL(a, 0), FILL(b, 0)])`, and products and
-/// quotients such as `100 * a / b`. A sum leaves out what has no data; the others have none then.
+/// Metric math, as far as the templates have it: numbers, ids, products and quotients of them, `SUM` and `MAX` of a list or
+/// of `METRICS()`, and `FILL(a, 0)`. A sum leaves out what has no data; the others have none then.
 fn evaluate(expression: &str, values: &BTreeMap<&str, Option<f64>>) -> Option<f64> {
-    let arguments = |name: &str| expression.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
-    if let Some(terms) = arguments("SUM") {
-        let terms: Vec<Option<f64>> = if terms == "METRICS()" {
-            values.values().copied().collect()
-        } else {
-            let terms = terms.trim_start_matches('[').trim_end_matches(']').split_inclusive(')');
-            terms.map(|term| evaluate(term.trim_start_matches(", "), values)).collect()
+    let (first, rest) = split_operand(expression);
+    let mut result = operand(first, values);
+    let mut rest = rest;
+    while let Some(operator) = rest.chars().next() {
+        let (next, after) = split_operand(&rest[1..]);
+        let value = operand(next, values);
+        result = match operator {
+            '*' => result.zip(value).map(|(left, right)| left * right),
+            // A division by nothing has no value.
+            '/' => result.zip(value).filter(|(_, right)| *right != 0.0).map(|(left, right)| left / right),
+            other => panic!("{expression}: no operator {other}"),
         };
-        return terms.into_iter().flatten().reduce(|sum, term| sum + term);
+        rest = after;
     }
-    if let Some((id, filler)) = arguments("FILL").and_then(|pair| pair.split_once(", ")) {
-        return values[id].or_else(|| filler.parse().ok());
-    }
-    let operand = |word: &str| word.parse().ok().or_else(|| *values.get(word).unwrap_or_else(|| panic!("{word}?")));
-    let words: Vec<&str> = expression.split_whitespace().collect();
-    let (first, rest) = words.split_first().expect("an expression");
-    rest.chunks(2).try_fold(operand(first)?, |result, pair| match pair {
-        ["*", word] => Some(result * operand(word)?),
-        ["/", word] => Some(result / operand(word)?),
-        other => panic!("{expression}: {other:?}"),
+    result
+}
+
+/// What stands in front of the first operator that is in no parentheses, and the rest from there.
+fn split_operand(text: &str) -> (&str, &str) {
+    let end = top_level(text, &['*', '/']).next().unwrap_or(text.len());
+    (text[..end].trim(), &text[end..])
+}
+
+/// Where these characters are, outside of parentheses and brackets.
+fn top_level(text: &str, wanted: &'static [char]) -> impl Iterator<Item = usize> {
+    let mut depth = 0_i32;
+    text.char_indices().filter_map(move |(at, c)| {
+        depth += match c {
+            '(' | '[' => 1,
+            ')' | ']' => -1,
+            _ => 0,
+        };
+        (depth == 0 && wanted.contains(&c)).then_some(at)
     })
+}
+
+fn operand(text: &str, values: &BTreeMap<&str, Option<f64>>) -> Option<f64> {
+    let Some((function, arguments)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) else {
+        return text.parse().ok().or_else(|| *values.get(text).unwrap_or_else(|| panic!("{text}?")));
+    };
+    let terms = || -> Vec<f64> {
+        if arguments == "METRICS()" {
+            return values.values().copied().flatten().collect();
+        }
+        let list = arguments.strip_prefix('[').and_then(|list| list.strip_suffix(']')).expect("a list");
+        let mut ends: Vec<usize> = top_level(list, &[',']).collect();
+        ends.push(list.len());
+        let starts = [0].into_iter().chain(ends.iter().map(|end| end + 1));
+        starts.zip(&ends).filter_map(|(start, end)| evaluate(list[start..*end].trim(), values)).collect()
+    };
+    match function {
+        "SUM" => terms().into_iter().reduce(|sum, term| sum + term),
+        "MAX" => terms().into_iter().reduce(f64::max),
+        "FILL" => {
+            let (id, filler) = arguments.split_once(", ").expect("two arguments");
+            values[id].or_else(|| filler.parse().ok())
+        }
+        other => panic!("no function {other}"),
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{metric::Metrics, template::load};
 
-/// The body of the dashboard, with the parts of functions and of tasks that there are. What the template fills in stands
+/// The body of the dashboard, with the parts of functions behind an HTTP API, and of tasks behind a load balancer. What the template fills in stands
 /// in it as `${Name}`.
 ///
 /// # Panics
@@ -15,7 +15,13 @@ pub fn body(functions: bool, tasks: bool) -> Value {
     let template = load("infra/observability.yaml");
     let parts = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
     let mut body = parts[0].as_str().expect("a text").to_owned();
-    for (name, condition, there) in [("OfFunctions", "HasFunctions", functions), ("OfTasks", "HasTasks", tasks)] {
+    let parts_there = [
+        ("OfFunctions", "HasFunctions", functions),
+        ("OfTasks", "HasTasks", tasks),
+        ("OfHttpApi", "HasHttpApi", functions),
+        ("OfBalancer", "HasBalancer", tasks),
+    ];
+    for (name, condition, there) in parts_there {
         let choice = &parts[1][name]["Fn::If"];
         assert_eq!(choice[0], condition, "{name}");
         let part = if there { &choice[1]["Fn::Sub"] } else { &choice[2] };

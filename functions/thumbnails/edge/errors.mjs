@@ -4,6 +4,7 @@ export const FACTS = {
     VALIDATION_ERROR: { status: 400, title: 'Invalid request' },
     FORBIDDEN: { status: 403, title: 'Forbidden' },
     NOT_FOUND: { status: 404, title: 'Not found' },
+    METHOD_NOT_ALLOWED: { status: 405, title: 'Method not allowed' },
     PAYLOAD_TOO_LARGE: { status: 413, title: 'Body too large' },
     UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'Unsupported media type' },
     INTERNAL: { status: 500, title: 'Internal error', retryAfter: 5 },
@@ -12,6 +13,7 @@ export const FACTS = {
 };
 
 const MESSAGES = {
+    METHOD_NOT_ALLOWED: 'This route exists, but not with this method; see the Allow header.',
     UNSUPPORTED_MEDIA_TYPE: 'What is stored there is no picture that can be read.',
     INTERNAL: 'Something went wrong on our side.',
     BACKEND_ERROR: 'A service behind this one is unavailable.',

@@ -11,6 +11,7 @@ const addon = createRequire(import.meta.url)('./thumbnails.node');
 
 // A generated response may have 1 MB, headers and base64 included.
 const MAX_BODY = 740_000;
+const METHODS = ['GET', 'HEAD'];
 const WHOLE_MILLIS = 10_000;
 const LIFETIME = 365 * 24 * 60 * 60;
 
@@ -25,13 +26,16 @@ const COMMON = {
 export async function handler(event) {
     const deadline = Date.now() + WHOLE_MILLIS;
     const { request, config: invocation } = event.Records[0].cf;
-    if (!['GET', 'HEAD'].includes(request.method) || !request.uri.startsWith('/images/')) {
+    if (!request.uri.startsWith('/images/')) {
         return request;
     }
-    const refuse = (code, message, details) => {
+    const refuse = (code, message, details, headers) => {
         const error = failure(code, message, details, invocation.requestId, request.uri, config.docsUrl);
-        return generated(error.status, error.headers, error.body, invocation.requestId);
+        return generated(error.status, { ...error.headers, ...headers }, error.body, invocation.requestId);
     };
+    if (!METHODS.includes(request.method)) {
+        return refuse('METHOD_NOT_ALLOWED', undefined, undefined, { allow: METHODS.join() });
+    }
     try {
         const now = Math.floor(Date.now() / 1000);
         const accept = request.headers.accept?.map(({ value }) => value).join(',');

@@ -165,9 +165,19 @@ test('what is too large for a generated response goes on to the origin', async (
 });
 
 test('what is not its own goes on as it is', async () => {
-    for (const change of [{ method: 'POST' }, { uri: '/api/v2/products' }]) {
+    for (const change of [{ uri: '/api/v2/products' }, { uri: '/api/v2/products', method: 'POST' }]) {
         assert.deepEqual(await handler(event(change)), event(change).Records[0].cf.request);
     }
+});
+
+test('a method that the route does not have is refused here, and reaches neither bucket nor origin', async () => {
+    const before = seen.length;
+    for (const method of ['OPTIONS', 'PUT', 'POST', 'PATCH', 'DELETE']) {
+        const answer = await ask('a.png', undefined, { method });
+        assert.deepEqual([answer.status, header(answer, 'allow'), problem(answer).code], ['405', 'GET,HEAD', 'METHOD_NOT_ALLOWED'], method);
+        assert.equal(header(answer, 'cache-control'), 'no-store', method);
+    }
+    assert.equal(seen.length, before);
 });
 
 test('addresses are signed where there are secrets', async () => {

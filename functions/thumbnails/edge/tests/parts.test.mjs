@@ -78,7 +78,7 @@ test('the table of errors is the one of the service', () => {
     for (const [code, { status, title, retryAfter }] of Object.entries(FACTS)) {
         const row = new RegExp(`(\\w+), "${code}", "(.*)", (None|Some\\((\\d+)\\));`).exec(source);
         assert.ok(row, code);
-        const statuses = { BAD_REQUEST: 400, FORBIDDEN: 403, NOT_FOUND: 404, PAYLOAD_TOO_LARGE: 413, UNSUPPORTED_MEDIA_TYPE: 415, INTERNAL_SERVER_ERROR: 500, BAD_GATEWAY: 502, GATEWAY_TIMEOUT: 504 };
+        const statuses = { BAD_REQUEST: 400, FORBIDDEN: 403, NOT_FOUND: 404, METHOD_NOT_ALLOWED: 405, PAYLOAD_TOO_LARGE: 413, UNSUPPORTED_MEDIA_TYPE: 415, INTERNAL_SERVER_ERROR: 500, BAD_GATEWAY: 502, GATEWAY_TIMEOUT: 504 };
         assert.deepEqual([status, title, retryAfter], [statuses[row[1]], row[2], row[4] && Number(row[4])], code);
     }
 });

@@ -12,12 +12,13 @@ use tests::{
     template::{list, load, named, namespace, resources},
 };
 
-use super::{functions, operations::recorded, read};
+use super::{FILES, functions, operations::recorded, read};
 
 #[test]
 fn alarms_are_on_metrics_that_something_records() {
     let page = read("docs/operations.md");
     let aws = [
+        ("AWS/ApiGateway", &["5xx", "Count"][..]),
         (
             "AWS/ApplicationELB",
             &[
@@ -26,7 +27,7 @@ fn alarms_are_on_metrics_that_something_records() {
                 "RequestCount",
                 "TargetResponseTime",
                 "UnHealthyHostCount",
-            ][..],
+            ],
         ),
         ("AWS/DynamoDB", &["ReadThrottleEvents", "WriteThrottleEvents"]),
         ("AWS/ECS", &["CPUUtilization"]),
@@ -99,36 +100,58 @@ fn events() -> Vec<(Metrics, &'static str)> {
     events
 }
 
-#[test]
-fn every_alarm_on_aws_is_raised_by_what_it_is_for() {
-    let balancer = ("LoadBalancer", "LoadBalancerName");
-    let of_balancer = |name, values: &[f64]| aws("AWS/ApplicationELB", name, &[balancer], values);
-    let unhealthy = |group: &str| {
-        let of = [balancer, ("TargetGroup", group)];
-        aws("AWS/ApplicationELB", "UnHealthyHostCount", &of, &[1.0])
-    };
+/// Metrics of a target group of the tasks.
+fn of_tasks(group: &str, name: &str, values: &[f64]) -> Metrics {
+    aws("AWS/ApplicationELB", name, &[("LoadBalancer", "LoadBalancerName"), ("TargetGroup", group)], values)
+}
+
+/// Answers of the tasks: whichever group serves, the other one has no metrics at all.
+fn answers(group: &str, errors: f64) -> Metrics {
+    let mut metrics = of_tasks(group, "HTTPCode_Target_5XX_Count", &[errors]);
+    metrics.extend(of_tasks(group, "RequestCount", &[100.0]));
+    // A hundred times as many from functions, behind the same load balancer.
+    let all = [("LoadBalancer", "LoadBalancerName")];
+    metrics.extend(aws("AWS/ApplicationELB", "RequestCount", &all, &[10_000.0]));
+    metrics
+}
+
+/// What raises the alarms on the tasks, by whichever of their groups.
+fn cases_of_tasks() -> Vec<(Metrics, Vec<&'static str>)> {
     let service = [("ClusterName", "Cluster"), ("ServiceName", "Service.Name")];
     let cpu = |percent: f64| aws("AWS/ECS", "CPUUtilization", &service, &[percent]);
-    let answers = |errors: f64| {
-        let mut metrics = of_balancer("HTTPCode_Target_5XX_Count", &[errors]);
-        metrics.extend(of_balancer("RequestCount", &[100.0]));
+    let mut cases = vec![(cpu(80.0), vec![]), (cpu(80.5), vec!["CpuAlarm", "CpuRushAlarm"])];
+    for group in ["BlueTargetsFullName", "GreenTargetsFullName"] {
+        cases.extend([
+            (answers(group, 1.0), vec![]),
+            (answers(group, 2.0), vec!["ErrorRateAlarm"]),
+            (of_tasks(group, "RequestCount", &[100.0]), vec![]),
+            (of_tasks(group, "TargetResponseTime", &[1.0]), vec![]),
+            (of_tasks(group, "TargetResponseTime", &[1.5]), vec!["LatencyAlarm"]),
+            (of_tasks(group, "UnHealthyHostCount", &[1.0]), vec!["UnhealthyTargetsAlarm"]),
+        ]);
+    }
+    cases
+}
+
+#[test]
+fn every_alarm_on_aws_is_raised_by_what_it_is_for() {
+    let api = |errors: f64| {
+        let of = [("ApiId", "HttpApi")];
+        let mut metrics = aws("AWS/ApiGateway", "5xx", &of, &[errors]);
+        metrics.extend(aws("AWS/ApiGateway", "Count", &of, &[100.0]));
         metrics
     };
+    let balancer = [("LoadBalancer", "LoadBalancer.LoadBalancerFullName")];
+    let unanswered = aws("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", &balancer, &[100.0]);
     let mut cases: Vec<(Metrics, Vec<&str>)> =
         events().into_iter().map(|(metrics, alarm)| (metrics, vec![alarm])).collect();
+    cases.extend(cases_of_tasks());
     cases.extend([
         (Metrics::new(), vec![]),
-        (cpu(80.0), vec![]),
-        (cpu(80.5), vec!["CpuAlarm", "CpuRushAlarm"]),
-        (answers(1.0), vec![]),
-        (answers(2.0), vec!["ErrorRateAlarm"]),
-        (of_balancer("RequestCount", &[100.0]), vec![]),
-        (of_balancer("TargetResponseTime", &[1.0]), vec![]),
-        (of_balancer("TargetResponseTime", &[1.5]), vec!["LatencyAlarm"]),
-        // No task at all: nobody but the load balancer answers.
-        (of_balancer("HTTPCode_ELB_5XX_Count", &[100.0]), vec!["UnansweredAlarm"]),
-        (unhealthy("BlueTargetsFullName"), vec!["UnhealthyTargetsAlarm"]),
-        (unhealthy("GreenTargetsFullName"), vec!["UnhealthyTargetsAlarm"]),
+        (api(1.0), vec![]),
+        (api(2.0), vec!["FrontDoorAlarm"]),
+        // Nobody but the load balancer answers.
+        (unanswered, vec!["UnansweredAlarm"]),
     ]);
     let alarms = alarm::of_aws();
     for (metrics, expected) in &cases {
@@ -146,4 +169,54 @@ fn metrics_have_one_namespace() {
     let handed: Vec<&Value> = parts.map(|parameters| &parameters["Namespace"]).filter(|one| !one.is_null()).collect();
     assert_eq!(handed.len(), 2, "the tasks' filters, and the alarms and the dashboard");
     assert!(handed.into_iter().all(|one| named(one) == namespace()));
+}
+
+/// Ten cents for each metric of an alarm: those that are there by default.
+#[test]
+fn the_documentation_knows_what_alarms_cost() {
+    let of_default = ["template.yaml", "infra/httpapi.yaml", "infra/observability.yaml"].map(load);
+    let alarms = of_default.iter().flat_map(|template| resources(template, "AWS::CloudWatch::Alarm"));
+    let metrics = |alarm: &Value| {
+        list(&alarm["Properties"]["Metrics"]).into_iter().filter(|one| one["MetricStat"].is_object()).count()
+    };
+    let cents: usize = alarms.map(|(_, alarm)| metrics(alarm).max(1) * 10).sum();
+    let said = format!("alarms ${}.{:02}", cents / 100, cents % 100);
+    assert!(read("docs/deployment.md").contains(&said), "docs/deployment.md does not say: {said}");
+}
+
+/// An alarm in a file that is not looked at would be evaluated by nobody.
+#[test]
+fn every_file_with_alarms_is_looked_at() {
+    let with_alarms: Vec<&str> =
+        FILES.into_iter().filter(|file| resources(&load(file), "AWS::CloudWatch::Alarm").next().is_some()).collect();
+    assert_eq!(sorted(with_alarms), sorted(alarm::FILES.to_vec()));
+}
+
+fn sorted(mut files: Vec<&str>) -> Vec<&str> {
+    files.sort_unstable();
+    files
+}
+
+/// Tasks are exchanged under the eyes of the same alarms, one way or the other.
+#[test]
+fn alarms_take_an_exchange_of_tasks_back() {
+    let container = load("infra/container.yaml");
+    let rolling = &container["Resources"]["Service"]["Properties"]["DeploymentConfiguration"]["Fn::If"];
+    assert_eq!(rolling[0], "IsRolling");
+    let alarms = &rolling[1]["Alarms"];
+    assert_eq!((&alarms["Enable"], &alarms["Rollback"]), (&true.into(), &true.into()));
+    let of_rolling: Vec<String> = list(&alarms["AlarmNames"]).into_iter().map(named).collect();
+    let of_group = &container["Resources"]["CodeDeployGroup"]["Properties"]["AlarmConfiguration"]["Alarms"];
+    let of_blue_green: Vec<String> = list(of_group).into_iter().map(|alarm| named(&alarm["Name"])).collect();
+    assert_eq!(of_rolling, ["ErrorRateAlarm", "LatencyAlarm", "UnansweredAlarm"]);
+    assert_eq!(of_rolling, of_blue_green);
+}
+
+/// Where tasks sleep at night, an alarm that nobody answers tells nobody.
+#[test]
+fn who_asks_at_night_wakes_nobody() {
+    let properties = alarm::of_aws()["UnansweredAlarm"].properties.clone();
+    assert_eq!(properties["ActionsEnabled"]["Fn::If"], serde_json::json!(["SleepsAtNight", false, true]));
+    let asleep = load("infra/balancer.yaml")["Conditions"]["SleepsAtNight"]["Fn::Equals"].clone();
+    assert_eq!(asleep, serde_json::json!([{ "Ref": "NightsOff" }, "on"]));
 }

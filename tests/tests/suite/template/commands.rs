@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tests::template::{load, named, resources};
 
-use super::{functions, read, root};
+use super::{FILES, functions, read, root};
 
 const PAGES: [&str; 2] = ["docs/deployment.md", "docs/operations.md"];
 
@@ -95,8 +95,8 @@ fn parameters_that_they_set_are_there() {
 
 #[test]
 fn resources_alarms_secrets_and_scripts_that_they_name_are_there() {
-    let (template, data) = (load("template.yaml"), load("infra/data.yaml"));
-    let mut known = keys(&template["Resources"]);
+    let data = load("infra/data.yaml");
+    let mut known: BTreeSet<String> = FILES.iter().flat_map(|file| keys(&load(file)["Resources"])).collect();
     // What SAM makes.
     known.insert("ServerlessDeploymentApplication".to_owned());
     known.extend(functions().into_iter().map(|(_, name, _)| format!("{name}DeploymentGroup")));
@@ -121,4 +121,25 @@ fn resources_alarms_secrets_and_scripts_that_they_name_are_there() {
         }
     }
     assert!(count >= 10, "{count}");
+}
+
+/// SAM passes over `Name=` with nothing behind it, and the parameter stays as it was. Nothing is written `Name=''`.
+#[test]
+fn a_parameter_that_is_set_has_a_value() {
+    let mut names = keys(&load("template.yaml")["Parameters"]);
+    names.extend(keys(&load("infra/edge.yaml")["Parameters"]));
+    let mut count = 0;
+    for page in PAGES {
+        let text = read(page);
+        for (at, _) in text.match_indices('=') {
+            let (before, value) = (&text[..at], &text[at + 1..]);
+            let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap();
+            if names.contains(name) {
+                let is_set = value.starts_with(|c: char| !c.is_whitespace() && !['"', '`'].contains(&c));
+                assert!(is_set, "{page}: {name}= has no value");
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 40, "{count}");
 }

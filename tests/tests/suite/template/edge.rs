@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::template::{list, load};
 
 use super::{code_of, groups, paths, quoted, read};
@@ -41,6 +41,28 @@ fn pages_of_products_are_kept_by_all_that_they_depend_on() {
     let passed: BTreeSet<_> =
         kept.union(&query_strings("ProductsRequest", "OriginRequestPolicyConfig")).cloned().collect();
     assert_eq!(passed, parameters("products", &[]), "the delta is never kept, and needs more");
+}
+
+/// An answer to a web page names its origin (`CORS_ORIGINS`): another page's would be of no use to it. And the question that
+/// a browser asks first reaches the service whole.
+#[test]
+fn web_pages_get_answers_of_their_own() {
+    let edge = load("infra/edge.yaml");
+    let headers = |policy: &str, config: &str, inner: &str| -> BTreeSet<String> {
+        let config = &edge["Resources"][policy]["Properties"][config];
+        let config = if inner.is_empty() { config } else { &config[inner] };
+        assert_eq!(config["HeadersConfig"]["HeaderBehavior"], "whitelist", "{policy}");
+        let names = list(&config["HeadersConfig"]["Headers"]).into_iter();
+        names.map(|name| name.as_str().unwrap().to_lowercase()).collect()
+    };
+    let kept = headers("ProductsCache", "CachePolicyConfig", "ParametersInCacheKeyAndForwardedToOrigin");
+    assert_eq!(kept, ["origin"].map(str::to_owned).into());
+    let passed = headers("ProductsRequest", "OriginRequestPolicyConfig", "");
+    for asked in ["access-control-request-method", "access-control-request-headers"] {
+        assert!(passed.contains(asked), "{asked}");
+    }
+    let private = &edge["Resources"]["PrivateRequest"]["Properties"]["OriginRequestPolicyConfig"]["HeadersConfig"];
+    assert_eq!(private["HeaderBehavior"], "allViewerAndWhitelistCloudFront");
 }
 
 /// The viewer function folds `dpr` into the sides, and leaves out nothing else.
@@ -83,4 +105,21 @@ fn nothing_private_is_kept() {
     for group in kept {
         assert!(!code_of(&format!("functions/{group}/src")).contains("cache::private("), "{group} has a private route");
     }
+}
+
+/// Another method is the service's to refuse, in its error model: `CloudFront` would answer 403 with a page of its own.
+/// What S3 serves has no service behind it.
+#[test]
+fn every_method_reaches_who_refuses_it() {
+    let edge = load("infra/edge.yaml");
+    let config = &edge["Resources"]["Distribution"]["Properties"]["DistributionConfig"];
+    let others = list(&config["CacheBehaviors"]);
+    let behaviors = others.iter().filter(|behavior| behavior["PathPattern"] != "/originals/*");
+    let mut count = 0;
+    for behavior in behaviors.copied().chain([&config["DefaultCacheBehavior"]]) {
+        let methods = json!(["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]);
+        assert_eq!(behavior["AllowedMethods"], methods, "{}", behavior["PathPattern"]);
+        count += 1;
+    }
+    assert!(count >= 4, "{count}");
 }

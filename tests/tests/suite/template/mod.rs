@@ -5,6 +5,9 @@ mod commands;
 mod edge;
 mod grants;
 mod operations;
+mod refusals;
+mod roles;
+mod settings;
 mod tables;
 mod wiring;
 
@@ -14,6 +17,18 @@ use serde_json::Value;
 use tests::template::{load, resources};
 
 use crate::house::{groups, read, root, sources};
+
+/// All templates.
+const FILES: [&str; 8] = [
+    "template.yaml",
+    "infra/balancer.yaml",
+    "infra/container.yaml",
+    "infra/data.yaml",
+    "infra/edge.yaml",
+    "infra/httpapi.yaml",
+    "infra/network.yaml",
+    "infra/observability.yaml",
+];
 
 /// The route groups that are functions, with their resources.
 fn functions() -> Vec<(String, String, Value)> {

@@ -5,19 +5,18 @@ use std::{
     time::Duration,
 };
 
-use dev::settings;
+use dev::settings as local;
 use serde_json::Value;
-use shared::{
-    backend::aws::Aws,
-    config::{Config, ConfigError, Env},
-    runtime::{App, Options},
-};
+use shared::{config::Config, runtime::Options};
 use tests::{
     case::{Case, files},
     template::{list, load, named, resources},
 };
 
-use super::{code_of, functions, groups, paths, quoted, read, root};
+use super::{
+    FILES, code_of, functions, groups, paths, quoted, read, root,
+    settings::{container_variables, variables},
+};
 
 #[test]
 fn every_route_group_is_a_function_and_every_function_a_route_group() {
@@ -141,114 +140,6 @@ fn every_route_of_the_code_is_led_to_its_function() {
     }
 }
 
-/// The variables of a function, those of Globals included.
-fn variables(function: &Value) -> BTreeMap<String, Value> {
-    let template = load("template.yaml");
-    let common = template["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap().clone();
-    let own = function["Properties"]["Environment"]["Variables"].as_object().unwrap().clone();
-    common.into_iter().chain(own).collect()
-}
-
-/// The variables of the task, and those of its secrets.
-fn container_variables() -> (BTreeMap<String, Value>, BTreeMap<String, Value>) {
-    let template = load("infra/container.yaml");
-    let container = &template["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"][0];
-    let of = |section: &str, value: &str| {
-        let items = list(&container[section]).into_iter();
-        items.map(|item| (item["Name"].as_str().unwrap().to_owned(), item[value].clone())).collect()
-    };
-    (of("Environment", "Value"), of("Secrets", "ValueFrom"))
-}
-
-#[test]
-fn every_variable_of_the_template_is_read_by_the_code_that_gets_it() {
-    let shared = code_of("shared/src");
-    let reads = |code: &str, variable: &str| {
-        let known = quoted(code);
-        known.contains(variable) || variable.strip_suffix("_ID").is_some_and(|base| known.contains(base))
-    };
-    for (group, name, function) in functions() {
-        let mut code = shared.clone();
-        // `home` puts the other groups together, and orders ask products.
-        let manifest = read(&format!("functions/{group}/Cargo.toml"));
-        let (_, dependencies) = manifest.split_once("[dependencies]").unwrap();
-        let (dependencies, _) = dependencies.split_once("\n[").unwrap();
-        let of_group = |known: &String| *known == group || dependencies.contains(&format!("\n{known}.workspace"));
-        for part in groups().iter().filter(|known| of_group(known)) {
-            code += &code_of(&format!("functions/{part}/src"));
-        }
-        for variable in variables(&function).keys() {
-            assert!(reads(&code, variable), "{name} has {variable}, which nothing reads");
-        }
-    }
-    let all = shared + &code_of("functions");
-    let (environment, secrets) = container_variables();
-    for variable in environment.keys().chain(secrets.keys()) {
-        assert!(reads(&all, variable), "the container has {variable}, which nothing reads");
-    }
-}
-
-/// Starts the code with the variables of the template and nothing else: what it cannot do without is there, and what
-/// the template says in words of its own is valid.
-#[test]
-fn the_variables_of_the_template_suffice() {
-    type Build = fn(&App) -> Result<(), ConfigError>;
-    let groups: [(&str, Build); 5] = [
-        ("users", |app| users::State::new(app).map(drop)),
-        ("products", |app| products::State::new(app).map(drop)),
-        ("orders", |app| orders::State::new(app).map(drop)),
-        ("home", |app| home::State::new(app).map(drop)),
-        ("thumbnails", |app| thumbnails::State::new(app).map(drop)),
-    ];
-    let parameters = load("template.yaml")["Parameters"].clone();
-    let start = |variables: BTreeMap<String, Value>, build: Build| {
-        let values = variables.into_iter().map(|(name, value)| (name.clone(), value_of(&name, &value, &parameters)));
-        let env = values.chain([("AWS_REGION".to_owned(), "us-east-1".to_owned())]).collect::<Env>();
-        let config = Config::from_env(&env)?;
-        let aws = Aws::local("http://127.0.0.1:1", config.limits)?;
-        build(&App::new(env, config, aws)?)
-    };
-    for (group, name, function) in functions() {
-        let (_, build) = groups.iter().find(|(known, _)| *known == group).expect("a group of this test");
-        start(variables(&function), *build).unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-    }
-    let (environment, secrets) = container_variables();
-    let everything = environment.into_iter().chain(secrets).collect();
-    start(everything, |app| container::routes(app).map(drop)).unwrap_or_else(|error| panic!("the container: {error}"));
-}
-
-/// The value that a variable has by default: that of its parameter, or what stands for something that is made.
-fn value_of(name: &str, value: &Value, parameters: &Value) -> String {
-    let parameter = value["Ref"].as_str().map(|parameter| &parameters[parameter]["Default"]);
-    match (value, parameter) {
-        (_, Some(Value::String(default))) => default.clone(),
-        (_, Some(Value::Number(default))) => default.to_string(),
-        (Value::String(text), _) => text.clone(),
-        (Value::Number(number), _) => number.to_string(),
-        // Off by default.
-        _ if ["ORIGIN_SECRET_ID", "IMAGES_SECRET_ID"].contains(&name) => String::new(),
-        _ if name.ends_with("_SECRET") => settings::value("JWT_SECRET").to_owned(),
-        _ => format!("the-{}", name.to_lowercase().replace('_', "-")),
-    }
-}
-
-/// The container gets what the functions get, but for what only one of them has a use for.
-#[test]
-fn the_container_has_the_settings_of_the_functions() {
-    let (environment, secrets) = container_variables();
-    let base = |name: &str| name.strip_suffix("_ID").unwrap_or(name).to_owned();
-    let container: BTreeSet<String> = environment.keys().chain(secrets.keys()).map(|name| base(name)).collect();
-    let mut functions_have = BTreeSet::new();
-    for (_, _, function) in functions() {
-        functions_have.extend(variables(&function).keys().map(|name| base(name)));
-    }
-    let only_functions: Vec<_> = functions_have.difference(&container).collect();
-    assert_eq!(only_functions, ["METRICS_NAMESPACE", "REQUEST_TIMEOUT_MS"]);
-    let only_container: Vec<_> = container.difference(&functions_have).collect();
-    assert_eq!(only_container, ["AWS_REGION", "PORT", "TRUSTED_PROXIES"]);
-    assert_eq!(environment["TRUSTED_PROXIES"], "1", "the load balancer, and nothing else");
-}
-
 #[test]
 fn secrets_have_the_names_that_documentation_and_edge_know() {
     let data = load("infra/data.yaml");
@@ -307,7 +198,7 @@ fn another_way_to_exchange_tasks_is_another_service() {
 fn the_service_answers_before_the_platform_does() {
     let template = load("template.yaml");
     let common = template["Globals"]["Function"]["Timeout"].as_u64().unwrap();
-    let default = Config::from_env(&settings::pairs().collect()).unwrap().limits;
+    let default = Config::from_env(&local::pairs().collect()).unwrap().limits;
     for (_, name, function) in functions() {
         let platform = function["Properties"]["Timeout"].as_u64().unwrap_or(common) * 1000;
         let own = variables(&function).get("REQUEST_TIMEOUT_MS").and_then(|ms| ms.as_str()?.parse().ok());
@@ -333,7 +224,7 @@ fn tasks_have_the_time_that_the_server_takes() {
     };
     let idle = attribute("LoadBalancer", "LoadBalancerAttributes", "idle_timeout.timeout_seconds");
     assert!(idle < server.idle_timeout, "the load balancer would send requests into connections that close");
-    let request = Config::from_env(&settings::pairs().collect()).unwrap().limits.request;
+    let request = Config::from_env(&local::pairs().collect()).unwrap().limits.request;
     assert!(idle > request, "the load balancer would answer in place of the service");
     for group in ["BlueTargets", "GreenTargets"] {
         let delay = attribute(group, "TargetGroupAttributes", "deregistration_delay.timeout_seconds");
@@ -351,16 +242,7 @@ fn tasks_have_the_time_that_the_server_takes() {
 /// Every exception from checkov says why.
 #[test]
 fn every_suppression_has_a_reason() {
-    for file in [
-        "template.yaml",
-        "infra/balancer.yaml",
-        "infra/container.yaml",
-        "infra/data.yaml",
-        "infra/edge.yaml",
-        "infra/httpapi.yaml",
-        "infra/network.yaml",
-        "infra/observability.yaml",
-    ] {
+    for file in FILES {
         for (name, resource) in load(file)["Resources"].as_object().unwrap() {
             for skip in list(&resource["Metadata"]["checkov"]["skip"]) {
                 let reason = skip["comment"].as_str().unwrap_or_default();
