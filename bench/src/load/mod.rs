@@ -274,7 +274,11 @@ async fn overload(container: &Server, options: &Options, capacity: f64) -> Resul
     goal("p99 of what is admitted, ms", outcome.p99(), 100.0, false);
     #[expect(clippy::cast_precision_loss, reason = "fewer requests than 2^52")]
     goal("/health not answered", outcome.unhealthy as f64, 0.0, false);
-    Ok(())
+    // Whatever the machine.
+    match outcome.lost + outcome.unhealthy {
+        0 => Ok(()),
+        lost => Err(format!("{lost} requests got no answer, or a wrong one").into()),
+    }
 }
 
 /// Load for so many minutes: the memory of the last third is that of the first.

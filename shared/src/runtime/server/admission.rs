@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::yield_now,
-    time::{Duration, Instant},
+    time::{Duration, Instant, timeout},
 };
 
 use super::{
@@ -45,14 +45,17 @@ impl Admission {
         }
     }
 
-    /// A place, unless there is none, or it is already too late for one.
+    /// A place, unless none gets free in time, or it is already too late for one.
     pub(super) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok().filter(|_| !self.unsent.is_spent())?;
+        if self.unsent.is_spent() {
+            return None;
+        }
+        let start = Instant::now();
+        let place = timeout(self.patience, Arc::clone(&self.places).acquire_owned()).await.ok()?.ok()?;
         if self.places.available_permits() >= self.plenty {
             return Some(place);
         }
         // Behind all that is ready to run: how long that takes is how long each step of the request will have to wait.
-        let start = Instant::now();
         yield_now().await;
         (start.elapsed() <= self.patience).then_some(place)
     }
