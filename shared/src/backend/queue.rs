@@ -31,18 +31,18 @@ const CALLS_PER_PROCESSOR: usize = 64;
 /// A client that has so many calls under way at a time. The others wait in line, within the time that they have.
 pub(super) fn bounded(client: SharedHttpClient) -> SharedHttpClient {
     let calls = available_parallelism().map_or(1, usize::from) * CALLS_PER_PROCESSOR;
-    Bounded { client, places: Arc::new(Semaphore::new(calls)) }.into_shared()
+    Bounded { inner: client, places: Arc::new(Semaphore::new(calls)) }.into_shared()
 }
 
 #[derive(Debug)]
 struct Bounded {
-    client: SharedHttpClient,
+    inner: SharedHttpClient,
     places: Arc<Semaphore>,
 }
 
 impl HttpClient for Bounded {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        let connector = self.client.http_connector(settings, components);
+        let connector = self.inner.http_connector(settings, components);
         Line { connector, places: Arc::clone(&self.places) }.into_shared()
     }
 
@@ -52,15 +52,15 @@ impl HttpClient for Bounded {
         parts: &RuntimeComponentsBuilder,
         config: &ConfigBag,
     ) -> Result<(), BoxError> {
-        self.client.validate_base_client_config(parts, config)
+        self.inner.validate_base_client_config(parts, config)
     }
 
     fn validate_final_config(&self, parts: &RuntimeComponents, config: &ConfigBag) -> Result<(), BoxError> {
-        self.client.validate_final_config(parts, config)
+        self.inner.validate_final_config(parts, config)
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        self.client.connector_metadata()
+        self.inner.connector_metadata()
     }
 }
 

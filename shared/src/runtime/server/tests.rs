@@ -104,13 +104,13 @@ async fn heads_have_only_so_much_memory() {
 #[tokio::test]
 async fn a_client_that_is_given_up_is_reset() {
     let large = get(async || vec![0_u8; 16 * 1024 * 1024]);
-    let (mut client, activity) = connection(&shared(Options::default(), Router::new().route("/", large))).await;
-    client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
-    client.readable().await.expect("an answer");
+    let (mut peer, activity) = connection(&shared(Options::default(), Router::new().route("/", large))).await;
+    peer.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
+    peer.readable().await.expect("an answer");
     activity.ask(Wish::GiveUp);
     let (mut answer, mut whole) = (Vec::new(), 0);
     let error = loop {
-        match client.read_buf(&mut answer).await {
+        match peer.read_buf(&mut answer).await {
             Ok(0) => panic!("the end of {whole} bytes is like the end of an answer"),
             Ok(bytes) => whole += bytes,
             Err(error) => break error,
