@@ -198,4 +198,14 @@ mod tests {
         let picture = chart::draw(&inputs, options.sizes).expect("a picture");
         assert!(picture == include_str!("../../docs/cost.svg"), "docs/cost.svg is another picture");
     }
+
+    #[test]
+    fn the_throughput_is_the_one_that_the_docs_have_measured() {
+        let inputs = Inputs::read(&Options::default().inputs).expect("good");
+        let row = format!(
+            "| products, requests a CPU second | {} |",
+            inputs.measured.fargate.requests_per_second_per_vcpu.get()
+        );
+        assert!(include_str!("../../docs/container.md").contains(&row), "docs/container.md has not: {row}");
+    }
 }
