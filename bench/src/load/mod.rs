@@ -189,7 +189,7 @@ async fn start(endpoint: &str) -> Result<Servers, Failure> {
             return Err(format!("{} does another job: {text}", server.address).into());
         }
     }
-    Ok(Servers { container, caching, patient, bare, fastify })
+    Ok(Servers { container, patient, caching, bare, fastify })
 }
 
 /// The settings of a local run, with a store of its own; requests are counted, but none is refused.
