@@ -107,17 +107,22 @@ fn server_timing(env: &Env) -> Result<bool, ConfigError> {
     }
 }
 
-/// `https://app.example.com,http://localhost:5173`: as a browser writes them, so that they can be compared letter by letter.
+/// `https://app.example.com,http://localhost:5173`, each in the form in which a browser sends it (RFC 6454, section 6.2), so
+/// that they can be compared letter by letter.
 fn cors_origins(env: &Env) -> Result<Vec<HeaderValue>, ConfigError> {
     let name = "CORS_ORIGINS";
     let origins = env.optional(name).unwrap_or_default().split(',').map(str::trim).filter(|origin| !origin.is_empty());
     let checked = origins.map(|origin| {
-        let is_origin = reqwest::Url::parse(origin)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == origin);
+        let as_sent = reqwest::Url::parse(origin).ok().and_then(|url| {
+            let as_sent = url.origin().ascii_serialization();
+            // Nothing but an origin, which a path of nothing follows in an address.
+            let alone = url.as_str().strip_suffix('/') == Some(&as_sent) && !origin.ends_with('/');
+            (alone && matches!(url.scheme(), "http" | "https")).then_some(as_sent)
+        });
         let wrong = || {
             ConfigError::new(name, format!("has {origin:?}, which is not an origin such as https://app.example.com"))
         };
-        HeaderValue::from_str(origin).ok().filter(|_| is_origin).ok_or_else(wrong)
+        as_sent.and_then(|origin| HeaderValue::from_str(&origin).ok()).ok_or_else(wrong)
     });
     checked.collect()
 }
@@ -141,6 +146,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn origins_are_compared_as_browsers_send_them() {
+        let origins = "https://App.example.com:443, http://localhost:80,http://localhost:5173";
+        let read = cors_origins(&[("CORS_ORIGINS", origins)].into_iter().collect()).expect("origins");
+        assert_eq!(read, ["https://app.example.com", "http://localhost", "http://localhost:5173"]);
+        for wrong in
+            ["https://me@app.example.com", "https://app.example.com?q", "ftp://app.example.com", "https://a:99999"]
+        {
+            let read = cors_origins(&[("CORS_ORIGINS", wrong)].into_iter().collect());
+            assert!(read.is_err(), "{wrong}");
+        }
+    }
 
     const GOOD: [(&str, &str); 4] = [
         ("RATE_LIMIT_TABLE", "limits"),

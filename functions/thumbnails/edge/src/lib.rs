@@ -16,8 +16,6 @@ pub struct Asked {
     pub key: Option<String>,
     /// The canonical query.
     pub query: Option<String>,
-    /// Whether `Accept` has decided the format.
-    pub negotiated: Option<bool>,
     /// When the signature ends, in seconds since 1970.
     pub expires: Option<f64>,
     /// Why the request is refused.
@@ -52,7 +50,6 @@ pub fn parse(key: String, query: String, accept: Option<String>, secrets: Vec<St
         Ok(request) => Asked {
             key: Some(request.key.to_string()),
             query: Some(request.query()),
-            negotiated: Some(request.negotiated),
             expires: request.expires.map(|end| end as f64),
             ..Asked::default()
         },

@@ -133,8 +133,13 @@ impl Bits<'_> {
             let wide = self.flag()?;
             let first = self.read(if wide { 8 } else { 1 })?;
             let second = if two { Some(self.read(8)?) } else { None };
+            let symbols: Vec<u32> = [Some(first), second].into_iter().flatten().collect();
+            // The decoder refuses what is not of the alphabet, and `number` reckons with that.
+            if symbols.iter().any(|symbol| *symbol as usize >= alphabet) {
+                return None;
+            }
             // Two have a bit each in this order, as the decoder has it.
-            return Some(Code::of([Some(first), second].into_iter().flatten().collect()));
+            return Some(Code::of(symbols));
         }
         let mut lengths = vec![0; alphabet];
         let mut first = [0; ORDER.len()];
@@ -214,5 +219,22 @@ impl Code {
             first = (first + count) << 1;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simple_code_names_symbols_of_its_alphabet() {
+        // One symbol of eight bits, 40.
+        let bytes = [0b0100_0101, 0b0000_0001];
+        let code = |alphabet| {
+            let mut bits = Bits { bytes: &bytes, at: 0, symbols: 0, cancel: &Cancel::never() };
+            bits.code(alphabet).map(|code| code.symbols)
+        };
+        assert_eq!(code(41), Some(vec![40]));
+        assert_eq!(code(40), None, "there are 40 distances");
     }
 }
