@@ -29,12 +29,12 @@ const ME: &str = "/api/v2/users/me?level=minimal";
 
 /// The limits of production, and patience with a busy machine.
 const EXACT: [(&str, &str); 6] = [
-    ("REQUEST_TIMEOUT_MS", "60000"),
+    ("REQUEST_TIMEOUT_MS", "300000"),
     ("RATE_LIMIT_FREE", "100"),
     ("RATE_LIMIT_PREMIUM", "1000"),
-    ("RATE_LIMIT_TIMEOUT_MS", "60000"),
-    ("STORE_TIMEOUT_MS", "60000"),
-    ("STORE_ATTEMPT_TIMEOUT_MS", "60000"),
+    ("RATE_LIMIT_TIMEOUT_MS", "300000"),
+    ("STORE_TIMEOUT_MS", "300000"),
+    ("STORE_ATTEMPT_TIMEOUT_MS", "300000"),
 ];
 
 /// A store with the counters, the orders and some users. Products come from elsewhere, so that they need no table.
