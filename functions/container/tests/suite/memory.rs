@@ -108,12 +108,11 @@ async fn no_picture_takes_more_than_the_docs_say() {
         let before = container.peak_memory();
         for format in ["jpeg", "webp"] {
             let target = format!("/images/{name}?w=2048&format={format}");
-            let mut answer = status(&container, &client, target.clone()).await;
+            let mut answer = 504;
             // It has to be made, but a busy machine may take several tries.
-            for _ in 0..5 {
-                if answer == 504 {
-                    answer = status(&container, &client, target.clone()).await;
-                }
+            let mut tries = 0..6;
+            while answer == 504 && tries.next().is_some() {
+                answer = status(&container, &client, target.clone()).await;
             }
             assert_eq!(answer, expected, "{name} as {format}");
         }

@@ -18,6 +18,8 @@
 use peak_alloc::PeakAlloc;
 use thumbnails_core::{Cancel, Error, Fit, Format, limits, render};
 
+#[path = "suite/clock.rs"]
+mod clock;
 #[path = "suite/files.rs"]
 #[allow(dead_code)]
 mod files;
@@ -25,6 +27,7 @@ mod files;
 #[allow(dead_code)]
 mod random;
 
+use clock::cpu_seconds;
 use files::{boxed, canvas, chunk, frame, quarters, riff, vp8, webp};
 use random::Random;
 
@@ -147,11 +150,4 @@ fn resize(file: &mut [u8], random: &mut Random) {
         file[at + 6..at + 8].copy_from_slice(&((width + 1) as u16 & 0x3FFF).to_le_bytes());
         file[at + 8..at + 10].copy_from_slice(&((height + 1) as u16 & 0x3FFF).to_le_bytes());
     }
-}
-
-/// CPU time of this thread so far; 0 where the system does not tell.
-fn cpu_seconds() -> f64 {
-    std::thread::yield_now();
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0.0) / 1e9
 }

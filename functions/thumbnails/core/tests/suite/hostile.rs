@@ -5,6 +5,7 @@ use jpeg_encoder::{ColorType, SamplingFactor};
 use png::BitDepth;
 use thumbnails_core::{Cancel, Error, Fit, Format, Transform, limits, render};
 
+use crate::clock::cpu_seconds;
 use crate::files::{
     self, Solid, boxed, canvas, chunk, gif, jpeg, png, quarters, quarters_jpeg, riff, vp8, waves, webp,
 };
@@ -21,14 +22,6 @@ pub(crate) fn outcome(bytes: &[u8]) -> Result<(), Error> {
     let panicked = matches!(&result, Err(Error::Malformed(why)) if why.starts_with("a decoder panicked"));
     assert!(!panicked, "{result:?}");
     result.map(|_| ())
-}
-
-/// CPU time of this thread so far; 0 where the system does not tell.
-pub(crate) fn cpu_seconds() -> f64 {
-    // The system counts when it looks at a thread again.
-    std::thread::yield_now();
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok()).unwrap_or(0.0) / 1e9
 }
 
 fn assert_too_large(bytes: &[u8], what: &str) {

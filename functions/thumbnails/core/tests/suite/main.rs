@@ -2,6 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::expect_used)]
 
+mod clock;
 mod files;
 mod hostile;
 mod inputs;

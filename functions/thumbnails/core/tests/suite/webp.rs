@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use thumbnails_core::{Cancel, Error, Fit, Format, render};
 
 use crate::{
+    clock::cpu_seconds,
     files::{self, boxed, canvas, chunk, riff, vp8, webp},
-    hostile::{cpu_seconds, outcome, webp_lossless_header},
+    hostile::{outcome, webp_lossless_header},
 };
 
 #[test]
