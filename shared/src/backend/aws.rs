@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, ecs::EcsCredentialsProvider, provider_config::ProviderConfig,
-    retry::RetryConfig, timeout::TimeoutConfig,
+    retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
@@ -105,6 +105,8 @@ fn sdk_config(
         .credentials_provider(credentials)
         .http_client(http)
         .timeout_config(timeouts)
+        // A call is bounded as a whole, and its body is read with it.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
         .build()

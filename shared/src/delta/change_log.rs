@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use super::{
     DynamoStore, Entity, Record, Retention,
     schema::{FIRST_ROW, LAST_ROW, Row, log_key, row_key},
-    store::{Index, Range, Store},
+    store::{Found, Index, Range, Store},
 };
 use crate::{
     Id,
@@ -118,10 +118,9 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
             // One for the row of the cursor, which the range includes, and one to see whether there is more.
             limit: page.limit.saturating_add(2),
         };
-        let found = self.store.query(range).await?;
-        let rows = found.items.into_iter().map(Record::from_owned_item).collect::<Result<Vec<_>, _>>()?;
-        let mut rows: Vec<Record<E>> = rows.into_iter().filter(|row| page.after.as_ref() != Some(&row.id)).collect();
-        let more = found.more || rows.len() > limit;
+        let Found { items: mut rows, more } = self.store.records(range).await?;
+        rows.retain(|row: &Record<E>| page.after.as_ref() != Some(&row.id));
+        let more = more || rows.len() > limit;
         rows.truncate(limit);
         let next_cursor = rows.last().filter(|_| more).map(|row| cursor_after(&row.id));
         rows.retain(|row| row.value.is_some());
@@ -139,8 +138,7 @@ impl<E: Entity, S: Store> ChangeLog<E, S> {
         let newest = newest_entries(scope, u64::MAX, limit.saturating_mul(4), self.strong);
         let mut seen = HashSet::new();
         let mut recent = Vec::new();
-        for entry in self.store.query(newest).await?.items {
-            let record: Record<E> = Record::from_owned_item(entry)?;
+        for record in self.store.records::<E>(newest).await?.items {
             if seen.insert(record.id.clone()) && record.value.is_some() {
                 recent.push(record);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
-    operation::transact_write_items::TransactWriteItemsError,
+    operation::{query::builders::QueryFluentBuilder, transact_write_items::TransactWriteItemsError},
     types::{
         CancellationReason, Put as PutItem, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update,
     },
@@ -13,11 +13,16 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 
 use super::{
-    schema::{HEAD, Item, number, text},
+    Entity, Record,
+    schema::{HEAD, Item, Stored, number, text},
     store::{Check, Commit, Found, Put, Range, Refusal, Store, When},
 };
 use crate::{
-    backend::dynamo::{is_throttling, store_error},
+    backend::dynamo::{
+        is_throttling,
+        read::{self, Read},
+        store_error,
+    },
     error::ApiError,
     telemetry::timing::{self, STORE},
 };
@@ -44,21 +49,14 @@ impl Store for DynamoStore {
     }
 
     async fn query(&self, range: Range<'_>) -> Result<Found, ApiError> {
-        let request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .set_index_name(range.index.map(|index| index.name.to_owned()))
-            .key_condition_expression("#key = :key AND sk BETWEEN :first AND :last")
-            .expression_attribute_names("#key", range.index.map_or("pk", |index| index.attribute))
-            .expression_attribute_values(":key", text(range.partition))
-            .expression_attribute_values(":first", text(range.first))
-            .expression_attribute_values(":last", text(range.last))
-            .scan_index_forward(!range.backward)
-            .consistent_read(range.strong && range.index.is_none())
-            .limit(range.limit.into());
-        let answer = timing::part(STORE, request.send()).await.map_err(store_error)?;
+        let answer = timing::part(STORE, self.request(range).send()).await.map_err(store_error)?;
         Ok(Found { more: answer.last_evaluated_key.is_some(), items: answer.items.unwrap_or_default() })
+    }
+
+    async fn records<E: Entity>(&self, range: Range<'_>) -> Result<Found<Record<E>>, ApiError> {
+        let Read { items, more } = read::query::<Stored<E>>(self.request(range)).await?;
+        let items = items.into_iter().map(Record::try_from).collect::<Result<_, _>>()?;
+        Ok(Found { items, more })
     }
 
     /// The SDK gives each call a token of its own, so that its own retries apply once.
@@ -91,6 +89,21 @@ impl Store for DynamoStore {
 }
 
 impl DynamoStore {
+    fn request(&self, range: Range<'_>) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .set_index_name(range.index.map(|index| index.name.to_owned()))
+            .key_condition_expression("#key = :key AND sk BETWEEN :first AND :last")
+            .expression_attribute_names("#key", range.index.map_or("pk", |index| index.attribute))
+            .expression_attribute_values(":key", text(range.partition))
+            .expression_attribute_values(":first", text(range.first))
+            .expression_attribute_values(":last", text(range.last))
+            .scan_index_forward(!range.backward)
+            .consistent_read(range.strong && range.index.is_none())
+            .limit(range.limit.into())
+    }
+
     /// An update, not a put: whoever renews the epoch may do it at the same moment.
     fn move_head(&self, commit: &Commit<'_>) -> Result<Update, ApiError> {
         let update = Update::builder()

@@ -11,6 +11,7 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
 
 use super::{Entity, MutationId};
@@ -158,25 +159,29 @@ impl<E: Entity> Record<E> {
 
     /// Reads a row or a log entry.
     pub(super) fn from_item(item: &Item) -> Result<Self, ApiError> {
-        Self::from_parts(item, item.get(DATA).cloned())
-    }
-
-    /// The same without a copy of all that is in it.
-    pub(super) fn from_owned_item(mut item: Item) -> Result<Self, ApiError> {
-        let data = item.remove(DATA);
-        Self::from_parts(&item, data)
-    }
-
-    fn from_parts(item: &Item, data: Option<AttributeValue>) -> Result<Self, ApiError> {
         let id = attribute(item, "id")?.as_s().ok().and_then(|id| id.parse().ok()).ok_or_else(|| unreadable("id"))?;
-        let millis = integer::<i64>(item, "at")?;
-        Ok(Self {
-            id,
-            version: integer(item, "version")?,
-            seq: integer(item, "seq")?,
-            value: data.map(from_attribute_value).transpose().map_err(ApiError::internal)?,
-            at: Timestamp::from_millisecond(millis).map_err(ApiError::internal)?,
-        })
+        let data = item.get(DATA).cloned().map(from_attribute_value);
+        let (version, seq, at) = (integer(item, "version")?, integer(item, "seq")?, integer(item, "at")?);
+        Stored { id, version, seq, data: data.transpose().map_err(ApiError::internal)?, at }.try_into()
+    }
+}
+
+/// The attributes of a row or a log entry that make a record.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stored<E> {
+    id: Id,
+    version: u64,
+    seq: u64,
+    data: Option<E>,
+    at: i64,
+}
+
+impl<E> TryFrom<Stored<E>> for Record<E> {
+    type Error = ApiError;
+
+    fn try_from(Stored { id, version, seq, data, at }: Stored<E>) -> Result<Self, ApiError> {
+        let at = Timestamp::from_millisecond(at).map_err(ApiError::internal)?;
+        Ok(Self { id, version, seq, value: data, at })
     }
 }
 

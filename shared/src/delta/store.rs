@@ -7,7 +7,7 @@ use std::{fmt::Debug, future::Future, time::Duration};
 
 use jiff::Timestamp;
 
-use super::schema::Item;
+use super::{Entity, Record, schema::Item};
 use crate::error::ApiError;
 
 /// Where the items of a change log live.
@@ -30,6 +30,18 @@ pub trait Store: Clone + Debug + Send + Sync + 'static {
     /// # Errors
     /// When the store fails.
     fn query(&self, range: Range<'_>) -> impl Future<Output = Result<Found, ApiError>> + Send;
+
+    /// The same, of rows or log entries, for a store that can make records of them at less cost.
+    ///
+    /// # Errors
+    /// When the store fails, or an item is no record.
+    fn records<E: Entity>(&self, range: Range<'_>) -> impl Future<Output = Result<Found<Record<E>>, ApiError>> + Send {
+        async {
+            let Found { items, more } = self.query(range).await?;
+            let items = items.iter().map(Record::from_item).collect::<Result<_, _>>()?;
+            Ok(Found { items, more })
+        }
+    }
 
     /// Stores everything, or nothing and says why.
     ///
@@ -75,9 +87,9 @@ pub struct Range<'a> {
 
 /// What a query found.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct Found<T = Item> {
     /// The items.
-    pub items: Vec<Item>,
+    pub items: Vec<T>,
     /// Whether there may be more behind them: a limit was reached, or the store's own size of a page.
     pub more: bool,
 }

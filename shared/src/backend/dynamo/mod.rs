@@ -1,4 +1,9 @@
-//! What a failure of DynamoDB means to a phone.
+//! DynamoDB: reading many items at little cost, and what a failure means to a phone.
+
+mod attribute;
+pub(crate) mod read;
+#[cfg(test)]
+mod tests;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
