@@ -15,8 +15,7 @@ use std::{
     cmp::Reverse,
     collections::HashMap,
     future::Future,
-    io::{Error, Result},
-    iter,
+    io::{Error, ErrorKind, Result},
     net::SocketAddr,
     pin::pin,
     sync::{
@@ -171,11 +170,15 @@ impl Connections {
     fn accept_last(&mut self, listener: TcpListener) {
         // Ready to be dropped at once, so that nothing comes between.
         let Ok(listener) = listener.into_std() else { return };
-        let waiting: Vec<_> = iter::from_fn(|| listener.accept().ok()).take(self.limit).collect();
+        let waiting = waiting(self.limit, || listener.accept());
         drop(listener);
-        for (stream, peer) in waiting {
-            match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-                Ok(stream) => self.start(stream, peer),
+        for accepted in waiting {
+            let stream = accepted.and_then(|(stream, peer)| {
+                stream.set_nonblocking(true)?;
+                Ok((TcpStream::from_std(stream)?, peer))
+            });
+            match stream {
+                Ok((stream, peer)) => self.start(stream, peer),
                 Err(error) => tracing::warn!(%error, "a connection could not be accepted"),
             }
         }
@@ -297,6 +300,23 @@ impl Connections {
         }
         tracing::info!("stopped");
     }
+}
+
+/// What waits to be accepted, one connection after the other: the fault of one is not that of the next. So many at most,
+/// faults included.
+fn waiting<T>(limit: usize, mut accept: impl FnMut() -> Result<T>) -> Vec<Result<T>> {
+    let mut waiting = Vec::new();
+    while waiting.len() < limit {
+        match accept() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if is_exhausted(&error) => {
+                waiting.push(Err(error));
+                break;
+            }
+            accepted => waiting.push(accepted),
+        }
+    }
+    waiting
 }
 
 /// Whether the system has no room for a connection.

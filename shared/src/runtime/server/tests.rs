@@ -36,6 +36,27 @@ async fn only_a_lack_of_files_or_memory_makes_others_wait() {
     }
 }
 
+/// The listener is about to close, and resets whatever is not accepted.
+#[test]
+fn the_fault_of_one_connection_leaves_those_that_wait_behind_it() {
+    const LIMIT: usize = 100;
+    let of = |script: &[std::result::Result<u8, i32>]| {
+        let mut script = script.to_vec().into_iter();
+        let accept = || script.next().unwrap_or(Err(11)).map_err(Error::from_raw_os_error);
+        let accepted: Vec<_> =
+            waiting(LIMIT, accept).into_iter().map(|one| one.map_err(|error| error.raw_os_error())).collect();
+        (accepted, script.count())
+    };
+    // ECONNABORTED and EPROTO, then nothing (EAGAIN) or no file (EMFILE).
+    assert_eq!(
+        of(&[Ok(1), Err(103), Ok(2), Err(71), Ok(3)]),
+        (vec![Ok(1), Err(Some(103)), Ok(2), Err(Some(71)), Ok(3)], 0)
+    );
+    assert_eq!(of(&[Ok(1), Err(11), Ok(2)]), (vec![Ok(1)], 1), "nothing waits");
+    assert_eq!(of(&[Ok(1), Err(24), Ok(2)]), (vec![Ok(1), Err(Some(24))], 1), "there is no room");
+    assert_eq!(of(&[Err(103); LIMIT + 1]).1, 1, "it comes to its end whatever happens");
+}
+
 /// A connection that is served, and its client, whose buffers are small.
 async fn connection(shared: &Arc<Shared>) -> (TcpStream, Arc<Activity>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
