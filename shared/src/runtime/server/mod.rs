@@ -288,7 +288,9 @@ impl Connections {
         }
         let limit = self.shared.options.drain_timeout;
         let all = async {
-            while self.tasks.join_next().await.is_some() {}
+            while let Some(ended) = self.tasks.join_next_with_id().await {
+                self.forget(ended);
+            }
             self.shared.lingering.acquire_many(LINGERING).await.is_ok()
         };
         // What only lingers was answered.

@@ -1,12 +1,16 @@
 //! The server within this process.
 
-use std::{net::Ipv4Addr, sync::Mutex};
+use std::{
+    net::Ipv4Addr,
+    sync::{Mutex, atomic::AtomicU64},
+};
 
 use axum::routing::get;
 use http::header::CONNECTION;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,
+    sync::Notify,
 };
 
 use super::*;
@@ -67,6 +71,39 @@ async fn connection(shared: &Arc<Shared>) -> (TcpStream, Arc<Activity>) {
     let activity = Arc::new(Activity::new(&shared.heads));
     tokio::spawn(connection::serve(Arc::clone(shared), stream, peer.ip(), Arc::clone(&activity), false));
     (client, activity)
+}
+
+/// Who looks at the metrics while the server drains sees the connections end.
+#[tokio::test]
+async fn connections_are_counted_down_at_the_end() {
+    let (count, release) = (Arc::new(AtomicU64::default()), Arc::new(Notify::new()));
+    let held = Arc::clone(&release);
+    let service = Router::new().route("/", get(async move || held.notified().await));
+    let mut connections = Connections::new(shared(Options::default(), service));
+    connections.count = Gauge::from_arc(Arc::clone(&count));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let mut busy = TcpStream::connect(address).await.expect("a connection");
+    let _idle = TcpStream::connect(address).await.expect("a connection");
+    for _ in 0..2 {
+        connections.accept(listener.accept().await).await;
+    }
+    let open = || f64::from_bits(count.load(Ordering::Relaxed));
+    busy.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
+    while !connections.open.values().any(|open| open.activity.handles()) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let end = tokio::spawn(connections.finish());
+    timeout(Duration::from_secs(10), async {
+        while open() > 1.0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the idle one has ended");
+    release.notify_one();
+    end.await.expect("the end");
+    assert_eq!(open().to_bits(), 0, "{}", open());
 }
 
 /// It was asked to go just when a request came: the answer is the last, and says so.
