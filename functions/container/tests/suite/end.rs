@@ -31,6 +31,8 @@ use crate::{
 
 const PRODUCT: &str = "/api/v2/products/p-0001";
 const CLIENTS: usize = 16;
+/// Connections that are opened while the server stands still: the system holds 128 for it.
+const WAITING: usize = 100;
 
 /// Clients send without a pause, and stop as a load balancer does: once readiness fails.
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +86,7 @@ async fn no_request_is_lost_when_the_server_is_stopped_under_load() {
 
 /// Asks until no connection is to be had any more; each question must be answered. Says how many answers were the last of
 /// their connection.
-async fn until_refused(address: std::net::SocketAddr, pause: Duration) -> usize {
+async fn until_refused(address: std::net::SocketAddr, target: &str, pause: Duration) -> usize {
     let (mut wire, mut last) = (None, 0);
     loop {
         let mut open = match wire.take() {
@@ -95,8 +97,8 @@ async fn until_refused(address: std::net::SocketAddr, pause: Duration) -> usize 
             },
         };
         sleep(pause).await;
-        let answer = open.get("/health").await;
-        assert_eq!(answer.status, 200);
+        let answer = open.get(target).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
         if answer.closes() {
             last += 1;
         } else {
@@ -106,17 +108,50 @@ async fn until_refused(address: std::net::SocketAddr, pause: Duration) -> usize 
 }
 
 /// Clients go on until they are refused. Some of them are between their connection and their request when the listener is
-/// closed, and some hold a connection from before.
+/// closed, and some hold a connection from before; half of them ask for what comes from the store.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_lost_when_the_listener_is_closed() {
     let database = demo_database().await;
-    let mut container = container(&database.endpoint(), [("DRAIN_DELAY_MS", "300")]).await;
-    let pauses = (0..CLIENTS).map(|number| Duration::from_millis([0, 50, 100, 400][number % 4]));
-    let clients: Vec<_> = pauses.map(|pause| tokio::spawn(until_refused(container.address, pause))).collect();
+    let settings = [("DRAIN_DELAY_MS", "300"), ("MAX_WAIT_MS", "60000")];
+    let mut container = container(&database.endpoint(), settings).await;
+    let client = |number: usize| {
+        let pause = Duration::from_millis([0, 50, 100, 400][number % 4]);
+        let target = ["/health", PRODUCT][number / 4 % 2];
+        tokio::spawn(until_refused(container.address, target, pause))
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(client).collect();
     sleep(Duration::from_millis(500)).await;
     container.signal("TERM").await;
     for client in clients {
         assert!(client.await.expect("a client lost a request") > 0, "clients are asked to leave");
+    }
+    assert!(container.ended().await.success());
+}
+
+/// The system accepts connections for a server that has no time for them, and resets those that it has not taken over when
+/// its listener closes.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_lost_that_waits_in_front_of_the_listener() {
+    if !Container::is_the_process() {
+        println!("skipped: SIGSTOP would reach only what runs the container");
+        return;
+    }
+    let database = demo_database().await;
+    let settings = [("DRAIN_DELAY_MS", "0"), ("MAX_WAIT_MS", "60000"), ("REQUEST_TIMEOUT_MS", "60000")];
+    let mut container = container(&database.endpoint(), settings).await;
+    container.signal("STOP").await;
+    let mut waiting = Vec::new();
+    for _ in 0..WAITING {
+        let mut wire = Wire::open(container.address).await;
+        wire.write(format!("GET {PRODUCT} HTTP/1.1\r\nhost: test\r\n\r\n")).await.unwrap();
+        waiting.push(wire);
+    }
+    container.signal("TERM").await;
+    container.signal("CONT").await;
+    for wire in &mut waiting {
+        let answer = wire.read().await;
+        assert!(answer.status == 200 && answer.closes(), "{answer:?}");
+        assert_eq!(answer.json()["id"], "p-0001");
     }
     assert!(container.ended().await.success());
 }

@@ -61,6 +61,28 @@ fn the_fault_of_one_connection_leaves_those_that_wait_behind_it() {
     assert_eq!(of(&[Err(103); LIMIT + 1]).1, 1, "it comes to its end whatever happens");
 }
 
+/// The system has accepted them, and nobody else has, when the listener closes.
+#[tokio::test]
+async fn connections_that_wait_are_answered_at_the_end() {
+    let slow = get(async || sleep(Duration::from_millis(100)).await);
+    let mut connections = Connections::new(shared(Options::default(), Router::new().route("/", slow)));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+        client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
+        clients.push(client);
+    }
+    connections.accept_last(listener);
+    let end = tokio::spawn(connections.finish());
+    for client in &mut clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("an answer, and the end");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    end.await.expect("the end");
+}
+
 /// A connection that is served, and its client, whose buffers are small.
 async fn connection(shared: &Arc<Shared>) -> (TcpStream, Arc<Activity>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
