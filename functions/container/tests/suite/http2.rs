@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tests::server::demo_database;
+use tests::{container::Container, server::demo_database};
 use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
@@ -123,6 +123,54 @@ async fn a_head_that_stops_is_idle() {
     let mut client = Frames::open(container.address, ALL).await;
     client.send(HEADERS, END_STREAM, 1, &request("GET", "/health", &[])).await;
     client.ends().await;
+}
+
+/// The head that takes the most memory that one can, and is not complete: many small fields, then the beginning of a long
+/// one, and the beginning of a frame.
+fn dear_head() -> Vec<u8> {
+    let names: Vec<_> = (0..1700).map(|number| format!("a{number}")).collect();
+    let fields: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let long = [b"\0\x01z\x7f\xff\xff\x07".to_vec(), b"v".repeat(80_000)].concat();
+    let mut bytes = frame(HEADERS, END_STREAM, 1, &request("GET", "/health", &fields));
+    bytes.extend(long.chunks(16_384).flat_map(|piece| frame(CONTINUATION, 0, 1, piece)));
+    let last = frame(CONTINUATION, 0, 1, &b"v".repeat(16_384));
+    bytes.extend(&last[..last.len() - 1]);
+    bytes
+}
+
+/// Only so many of them are borne, whoever sends them: docs/container.md.
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_are_not_complete_take_only_so_much_memory() {
+    const CLIENTS: usize = 500;
+    const BORNE: u32 = 128;
+    let container = container("http://127.0.0.1:1", []).await;
+    let (before, head) = (container.memory(), dear_head());
+    let mut other = Frames::open(container.address, ALL).await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = Frames::open(container.address, ALL).await;
+        // The server may not take all of it.
+        let _ = client.write(&head).await;
+        clients.push(client);
+    }
+    // Besides the one that is well, and the one that asks.
+    let (most, start) = (f64::from(BORNE) + 2.0, Instant::now());
+    while metrics::open_connections(container.metrics).await > most {
+        assert!(start.elapsed() < PATIENCE, "all are borne");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(metrics::open_connections(container.metrics).await >= most, "fewer are borne");
+    if Container::is_the_process() {
+        let taken = container.memory().unwrap_or_default().saturating_sub(before.unwrap_or_default());
+        println!("{} KB for each of {BORNE}", taken / u64::from(BORNE) / 1000);
+        assert!((1..100_000_000).contains(&taken), "{taken} bytes");
+    }
+    other.is_well(1).await;
+    clients.clear();
+    let mut again = Frames::open(container.address, ALL).await;
+    again.send(HEADERS, END_STREAM, 1, &request("GET", "/health", &[])).await;
+    again.send(CONTINUATION, END_HEADERS, 1, &[]).await;
+    assert_eq!(again.answer().await.0, 1, "there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,6 +69,8 @@ struct State {
     closing: Option<Instant>,
     /// Whether the client may still be sending a body, or what is no request at all.
     uploading: bool,
+    /// How many bytes of that body are still to come, when it is known.
+    body_left: Option<usize>,
     /// How it ends, once that is known.
     ending: Option<Ending>,
 }
@@ -133,6 +135,7 @@ impl Activity {
             wish: None,
             closing: None,
             uploading: false,
+            body_left: None,
             ending: None,
         };
         Self { state: Mutex::new(state), asked: Notify::new(), heads: heads.clone() }
@@ -146,7 +149,9 @@ impl Activity {
     /// So many bytes have come that are of a head of HTTP/1, unless they are of a body.
     pub(super) fn received(&self, bytes: usize) {
         let mut state = self.state();
-        if !state.uploading {
+        if state.uploading {
+            state.body_left = state.body_left.map(|left| left.saturating_sub(bytes));
+        } else {
             let new = || Head { since: Instant::now(), bytes: self.heads.take(0), too_much: false };
             let head = state.head.get_or_insert_with(new);
             head.bytes.grow(bytes);
@@ -198,9 +203,17 @@ impl Activity {
         state.in_vain && !state.uploading
     }
 
-    /// The client may be sending what is no head.
-    pub(super) fn upload_begins(&self) {
-        self.state().uploading = true;
+    /// The client may be sending what is no head: so many bytes, when it is known.
+    pub(super) fn upload_begins(&self, bytes: Option<usize>) {
+        let mut state = self.state();
+        state.uploading = true;
+        state.body_left = bytes;
+    }
+
+    /// How many bytes that are no head come next, when it is known that some do.
+    pub(super) fn body_left(&self) -> Option<usize> {
+        let state = self.state();
+        state.body_left.filter(|left| state.uploading && *left > 0)
     }
 
     /// It was read to its end.

@@ -29,7 +29,7 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) fn new(incoming: Incoming, pause: Duration, activity: Arc<Activity>) -> Self {
-        activity.upload_begins();
+        activity.upload_begins(incoming.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()));
         Self { incoming, pause, end: None, activity, awaited: AwaitsBody::default() }
     }
 

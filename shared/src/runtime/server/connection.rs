@@ -69,7 +69,8 @@ pub(super) async fn serve(
     crowded: bool,
 ) {
     let options = &shared.options;
-    let socket = Socket::new(stream, Arc::clone(&activity), shared.refusals.clone(), Arc::clone(&shared.lingering));
+    let (lingering, blocks) = (Arc::clone(&shared.lingering), Arc::clone(&shared.blocks));
+    let socket = Socket::new(stream, Arc::clone(&activity), shared.refusals.clone(), lingering, blocks);
     let requests = Requests { shared: Arc::clone(&shared), peer, activity: Arc::clone(&activity), crowded };
     let service = service_fn(move |request| requests.clone().answer(request));
     let mut connection = pin!(shared.protocol.serve_connection(TokioIo::new(socket), service));

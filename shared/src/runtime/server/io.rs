@@ -14,41 +14,19 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     runtime::Handle,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
 use super::{
     activity::{Activity, Ending},
+    framing::{Frames, Lines, Protocol},
     refusal::Refusals,
 };
 
-/// The first bytes of a connection of HTTP/2, and of no request of HTTP/1.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client may go on sending what nobody reads.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much of it.
 const LINGER_BYTES: u64 = 1024 * 1024;
-
-/// What is spoken.
-#[derive(Clone, Copy)]
-enum Protocol {
-    /// It is HTTP/2 if this comes next.
-    Unknown(&'static [u8]),
-    Http1,
-    Http2,
-}
-
-impl Protocol {
-    /// What is known of it after some more bytes.
-    fn after(self, bytes: &[u8]) -> Self {
-        let Self::Unknown(rest) = self else { return self };
-        match rest.split_at(rest.len().min(bytes.len())) {
-            (now, _) if !bytes.starts_with(now) => Self::Http1,
-            (_, []) => Self::Http2,
-            (_, later) => Self::Unknown(later),
-        }
-    }
-}
 
 /// A socket. It is whole until it is dropped.
 pub(super) struct Socket {
@@ -58,6 +36,16 @@ pub(super) struct Socket {
     /// Places for sockets that linger.
     lingering: Arc<Semaphore>,
     protocol: Protocol,
+    /// Where the heads of HTTP/1 end.
+    lines: Lines,
+    /// What has come behind the part that hyper was given. It gets no more than one head at a time: it keeps the beginning
+    /// of the next one to itself, where nobody knows since when it waits.
+    ahead: Bytes,
+    frames: Frames,
+    /// Places for blocks of headers that are not complete.
+    blocks: Arc<Semaphore>,
+    /// The one that this connection has.
+    block: Option<OwnedSemaphorePermit>,
     /// What is written in place of hyper's own answer.
     instead: Bytes,
 }
@@ -68,13 +56,19 @@ impl Socket {
         activity: Arc<Activity>,
         refusals: Refusals,
         lingering: Arc<Semaphore>,
+        blocks: Arc<Semaphore>,
     ) -> Self {
         Self {
             stream: Some(stream),
             activity,
             refusals,
             lingering,
-            protocol: Protocol::Unknown(PREFACE),
+            protocol: Protocol::NEW,
+            lines: Lines::default(),
+            ahead: Bytes::new(),
+            frames: Frames::default(),
+            blocks,
+            block: None,
             instead: Bytes::new(),
         }
     }
@@ -83,15 +77,35 @@ impl Socket {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Notes that something has come.
-    fn received(&mut self, bytes: &[u8]) {
+    /// Notes that something has come. Says how much of it hyper should have now.
+    fn received(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let known = self.protocol;
         self.protocol = known.after(bytes);
-        match (known, self.protocol) {
-            (Protocol::Http2, _) => {}
-            (_, Protocol::Http2) => self.activity.speaks_http2(),
-            _ => self.activity.received(bytes.len()),
+        let part = match (known, self.protocol) {
+            (Protocol::Unknown(preface), Protocol::Http2) => {
+                self.activity.speaks_http2();
+                return self.received_frames(&bytes[preface.len()..]).map(|()| bytes.len());
+            }
+            (_, Protocol::Http2) => return self.received_frames(bytes).map(|()| bytes.len()),
+            (_, Protocol::Http1) => match self.activity.body_left() {
+                Some(left) => bytes.len().min(left),
+                None => self.lines.part(bytes),
+            },
+            (_, Protocol::Unknown(_)) => bytes.len(),
+        };
+        self.activity.received(part);
+        Ok(part)
+    }
+
+    /// Fails when a block of headers is not complete, and there is no place for one more such block.
+    fn received_frames(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.frames.is_open_after(bytes) {
+            self.block = None;
+        } else if self.block.is_none() {
+            let place = Arc::clone(&self.blocks).try_acquire_owned();
+            self.block = Some(place.map_err(|_| io::Error::other("too many blocks of headers are not complete"))?);
         }
+        Ok(())
     }
 
     /// Writes through, and notes whether the client takes it.
@@ -134,10 +148,19 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let mut bytes = self.ahead.clone();
+            bytes.truncate(buf.remaining());
+            let part = self.received(&bytes)?;
+            buf.put_slice(&self.ahead.split_to(part));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         ready!(self.stream()?.poll_read(cx, buf))?;
         if let bytes @ [_, ..] = &buf.filled()[before..] {
-            self.received(bytes);
+            let part = self.received(bytes)?;
+            self.ahead = Bytes::copy_from_slice(&bytes[part..]);
+            buf.set_filled(before + part);
         }
         Poll::Ready(Ok(()))
     }
@@ -146,7 +169,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(status) = bare_answer(buf) {
-            self.activity.upload_begins();
+            self.activity.upload_begins(None);
             self.instead = self.refusals.answer(status);
             return Poll::Ready(Ok(buf.len()));
         }
@@ -250,17 +273,6 @@ mod tests {
         assert_eq!(bare_answer(b""), None);
     }
 
-    #[test]
-    fn http2_is_told_by_its_whole_preface() {
-        let known =
-            |pieces: &[&[u8]]| pieces.iter().fold(Protocol::Unknown(PREFACE), |known, piece| known.after(piece));
-        assert!(matches!(known(&[PREFACE]), Protocol::Http2));
-        assert!(matches!(known(&[b"PR", &PREFACE[2..], b"\0\0\0\x04"]), Protocol::Http2));
-        assert!(matches!(known(&[b"PRI"]), Protocol::Unknown(b" * HTTP/2.0\r\n\r\nSM\r\n\r\n")));
-        assert!(matches!(known(&[b"PR", b"IX / HTTP/1.1\r\n"]), Protocol::Http1));
-        assert!(matches!(known(&[b"GET", PREFACE]), Protocol::Http1));
-    }
-
     /// A client that goes on sending, and this side's socket of the connection.
     async fn refused(lingering: &Arc<Semaphore>) -> (TcpStream, Socket) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
@@ -269,7 +281,8 @@ mod tests {
         let activity = Arc::new(Activity::new(&Budget::new(1)));
         activity.ends(Ending::Refused(StatusCode::REQUEST_TIMEOUT));
         let refusals = Refusals { docs_url: "https://docs.example.com".into() };
-        (client, Socket::new(stream, activity, refusals, Arc::clone(lingering)))
+        let blocks = Arc::new(Semaphore::new(1));
+        (client, Socket::new(stream, activity, refusals, Arc::clone(lingering), blocks))
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod answer;
 mod body;
 mod budget;
 mod connection;
+mod framing;
 mod health;
 mod io;
 mod options;
@@ -48,6 +49,9 @@ use crate::telemetry::metrics as telemetry;
 
 /// Memory of heads that are not complete, in bytes.
 const HEADS: usize = 64 * 1024 * 1024;
+/// How many heads of HTTP/2 may go beyond their first frame and not be complete. One takes up to 0.4 MB, whatever it was
+/// compressed to.
+const BLOCKS: usize = 128;
 /// How many sockets may wait for clients to read what they were told at the end.
 const LINGERING: u32 = 128;
 /// How long to wait when the system has no more files or memory for a connection.
@@ -76,6 +80,8 @@ struct Shared {
     draining: Arc<AtomicBool>,
     admission: Admission,
     heads: Budget,
+    /// Places for heads of HTTP/2 that are not complete.
+    blocks: Arc<Semaphore>,
     /// Places for sockets that outlive their connection.
     lingering: Arc<Semaphore>,
     handling: Gauge,
@@ -105,6 +111,7 @@ impl Server {
             draining: Arc::clone(&self.draining),
             admission: Admission::new(&self.options),
             heads: Budget::new(HEADS),
+            blocks: Arc::new(Semaphore::new(BLOCKS)),
             lingering: Arc::new(Semaphore::new(LINGERING as usize)),
             handling: telemetry::in_flight(),
             shed: telemetry::shed(),

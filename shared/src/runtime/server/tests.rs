@@ -24,6 +24,7 @@ fn shared(options: Options, service: Router) -> Arc<Shared> {
         draining: Arc::default(),
         admission: Admission::new(&options),
         heads: Budget::new(HEADS),
+        blocks: Arc::new(Semaphore::new(BLOCKS)),
         lingering: Arc::new(Semaphore::new(LINGERING as usize)),
         handling: Gauge::noop(),
         shed: Counter::noop(),
@@ -45,7 +46,7 @@ async fn only_a_lack_of_files_or_memory_makes_others_wait() {
 fn the_fault_of_one_connection_leaves_those_that_wait_behind_it() {
     const LIMIT: usize = 100;
     let of = |script: &[std::result::Result<u8, i32>]| {
-        let mut script = script.to_vec().into_iter();
+        let mut script = script.iter().copied();
         let accept = || script.next().unwrap_or(Err(11)).map_err(Error::from_raw_os_error);
         let accepted: Vec<_> =
             waiting(LIMIT, accept).into_iter().map(|one| one.map_err(|error| error.raw_os_error())).collect();

@@ -19,7 +19,7 @@ const TOO_SLOW: Verdict = Verdict::Refuse(StatusCode::REQUEST_TIMEOUT);
 fn what_is_left_of_a_body_is_no_head() {
     let activity = activity();
     let first = request(&activity);
-    activity.upload_begins();
+    activity.upload_begins(None);
     drop(first);
     activity.received(1);
     assert_eq!(activity.verdict(&options()), Verdict::Fine, "the rest of the body");
