@@ -1,13 +1,13 @@
-//! What each content coding costs and saves at each level, on real answers, through the layer that the service uses.
+//! What each content coding costs and saves at each level, on real answers, through the coders that the service uses.
 
-use std::{convert::Infallible, time::Instant};
+use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use dev::{app, database::Database, demo};
-use http::{Request, Response, header::ACCEPT_ENCODING};
+use http::Request;
 use http_body_util::BodyExt;
-use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_http::{CompressionLevel, compression::CompressionLayer};
+use shared::http::compress::{Coding, encode};
+use tower::ServiceExt;
 
 use crate::{Failure, stats::median};
 
@@ -17,8 +17,11 @@ const TARGETS: [(&str, &str); 3] = [
     ("20 products, detail", "/api/v2/products"),
     ("100 products, full", "/api/v2/products?limit=100&level=full"),
 ];
-const LEVELS: [(&str, &[i32]); 3] =
-    [("br", &[1, 2, 3, 4, 5, 6, 9, 11]), ("zstd", &[1, 2, 3, 5, 7, 9, 12, 19]), ("gzip", &[1, 2, 3, 4, 5, 6, 7, 9])];
+const LEVELS: [(Coding, &[i32]); 3] = [
+    (Coding::Br, &[1, 2, 3, 4, 5, 6, 9, 11]),
+    (Coding::Zstd, &[1, 2, 3, 5, 7, 9, 12, 19]),
+    (Coding::Gzip, &[1, 2, 3, 4, 5, 6, 7, 9]),
+];
 
 pub(crate) async fn run(runs: usize) -> Result<(), Failure> {
     let database = Database::in_memory().await?;
@@ -33,7 +36,7 @@ pub(crate) async fn run(runs: usize) -> Result<(), Failure> {
             for &level in levels {
                 let (bytes, micros) = measure(&body, coding, level, runs).await?;
                 let share = 100 * bytes / body.len();
-                println!("| {coding} | {level} | {bytes} | {share} % | {micros:.0} |");
+                println!("| {} | {level} | {bytes} | {share} % | {micros:.0} |", coding.name());
             }
         }
     }
@@ -42,20 +45,12 @@ pub(crate) async fn run(runs: usize) -> Result<(), Failure> {
 }
 
 /// The size of the coded body, and the median time to make it.
-async fn measure(body: &Bytes, coding: &str, level: i32, runs: usize) -> Result<(usize, f64), Failure> {
-    let answer = body.clone();
-    let plain = service_fn(move |_: Request<Body>| {
-        let answer = Response::builder().header("content-type", "application/json").body(Body::from(answer.clone()));
-        async move { Ok::<_, Infallible>(answer.unwrap_or_default()) }
-    });
-    let mut service = CompressionLayer::new().quality(CompressionLevel::Precise(level)).layer(plain);
+async fn measure(body: &[u8], coding: Coding, level: i32, runs: usize) -> Result<(usize, f64), Failure> {
     let (mut bytes, mut micros) = (0, Vec::with_capacity(runs));
     for _ in 0..runs {
-        let request = Request::get("/").header(ACCEPT_ENCODING, coding).body(Body::empty())?;
         let start = Instant::now();
-        let coded = service.call(request).await?.into_body().collect().await?.to_bytes();
+        bytes = encode(body, coding, level).await?.len();
         micros.push(start.elapsed().as_secs_f64() * 1e6);
-        bytes = coded.len();
     }
     Ok((bytes, median(&micros)))
 }

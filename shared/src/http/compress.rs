@@ -1,24 +1,30 @@
 //! Content codings (RFC 9110, section 8.4): which one an answer gets, and gzipped request bodies.
 //!
-//! `tower-http` does the coding. What it leaves open is decided here: a request that accepts nothing we have is refused
-//! before a handler runs, and each coding has an entity tag of its own.
+//! A request that accepts nothing we have is refused before a handler runs, and each coding has an entity tag of its own.
+//! Answers are in memory as a whole, and so are coded as a whole: the layers of `tower-http` are for bodies that flow, and
+//! each of them makes every answer larger by the coders that it might need.
 
+use std::io;
+
+use async_compression::{
+    Level,
+    brotli::EncoderParams,
+    tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder},
+};
 use axum::{
+    BoxError,
     body::{Body, HttpBody},
     extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderValue, Method, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY},
 };
 use http_body_util::{BodyExt, Limited};
-use tower_http::{
-    CompressionLevel,
-    compression::{CompressionLayer, Predicate},
-    decompression::RequestDecompressionLayer,
-};
+use tokio::io::AsyncReadExt;
+use tower_http::decompression::RequestDecompressionLayer;
 
 use super::record::PlainSize;
 use crate::error::{ApiError, Code};
@@ -30,7 +36,7 @@ const ENCODED_LIMIT: usize = 1024 * 1024;
 
 /// A content coding that answers may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub enum Coding {
     /// None.
     Identity,
     /// gzip, RFC 1952.
@@ -45,12 +51,23 @@ impl Coding {
     /// All, by rising preference where a client has none.
     pub(super) const ALL: [Self; 4] = [Self::Identity, Self::Gzip, Self::Zstd, Self::Br];
 
-    pub(super) const fn name(self) -> &'static str {
+    /// Its name in headers.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
             Self::Br => "br",
+        }
+    }
+
+    /// Each has a level of its own, which `bench compression` was asked for.
+    const fn level(self) -> i32 {
+        match self {
+            Self::Identity => 0,
+            Self::Gzip => 6,
+            Self::Zstd => 1,
+            Self::Br => 5,
         }
     }
 
@@ -131,69 +148,78 @@ fn weight(parameter: &str) -> Option<u16> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Uncoded;
 
-/// What is coded: text of some length, or of any where the client refuses text as it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Worthwhile;
-
-impl Predicate for Worthwhile {
-    fn should_compress<B: HttpBody>(&self, response: &http::Response<B>) -> bool {
-        let refused = |codings: &Codings| !codings.accept(Coding::Identity);
-        let large = response.body().size_hint().lower() >= SMALLEST;
-        is_codable(response.headers(), response.extensions())
-            && (large || response.extensions().get::<Codings>().is_some_and(refused))
-    }
-}
-
 /// Text compresses; images are compressed already.
-fn is_codable(headers: &HeaderMap, extensions: &Extensions) -> bool {
+fn is_codable(response: &Response) -> bool {
+    let (headers, extensions) = (response.headers(), response.extensions());
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let text = ["application/json", "application/problem+json", "text/"];
     extensions.get::<Uncoded>().is_none() && text.iter().any(|kind| media_type.starts_with(kind))
 }
 
-/// One layer for each coding, since each has a level of its own; `bench compression` measures them.
-/// `negotiate` leaves exactly one of them something to do.
-pub(super) fn layers() -> [CompressionLayer<Worthwhile>; 3] {
-    let of = |layer: CompressionLayer, level| {
-        layer.no_deflate().quality(CompressionLevel::Precise(level)).compress_when(Worthwhile)
-    };
-    let all = CompressionLayer::new;
-    [of(all().no_gzip().no_zstd(), 5), of(all().no_br().no_gzip(), 1), of(all().no_br().no_zstd(), 6)]
-}
-
-/// Chooses the coding on the way in; on the way out gives it its tag, and the body its length.
+/// Chooses the coding; tells caches what the answer depends on, coded or not, and the log how long it was.
 pub(super) async fn negotiate(mut request: Request, next: Next) -> Response {
     let codings = Codings::of(request.headers());
     let head = request.method() == Method::HEAD;
-    match codings.preferred() {
-        None | Some(Coding::Identity) => request.headers_mut().remove(ACCEPT_ENCODING),
-        Some(coding) => request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(coding.name())),
-    };
     request.extensions_mut().insert(codings);
 
     let mut response = next.run(request).await;
 
-    let coding = response.headers().get(CONTENT_ENCODING).and_then(|name| Coding::named(name.to_str().ok()?));
-    let Some(coding) = coding else { return response };
-    if let Some(tag) = response.headers().get(ETAG).and_then(|tag| suffixed(tag, coding)) {
-        response.headers_mut().insert(ETAG, tag);
+    let size = response.body().size_hint();
+    response.extensions_mut().insert(PlainSize(size.exact().unwrap_or_default()));
+    if !is_codable(&response) {
+        return response;
     }
-    if head { response } else { whole(response).await }
+    add_vary(response.headers_mut(), "Accept-Encoding");
+    // Text of some length, or of any where the client refuses text as it is.
+    let worthwhile = size.lower() >= SMALLEST || !codings.accept(Coding::Identity);
+    match codings.preferred().filter(|coding| worthwhile && *coding != Coding::Identity) {
+        Some(coding) => coded(response, coding, head).await,
+        None => response,
+    }
 }
 
-/// Reads a coded body to its end, so that it has a length for the client and for the log.
-async fn whole(response: Response) -> Response {
+/// The answer in a coding, with the tag of that. To a request without a body, it has none and no length.
+async fn coded(response: Response, coding: Coding, head: bool) -> Response {
     let (mut parts, body) = response.into_parts();
-    let bytes = match body.collect().await {
-        Ok(body) => body.to_bytes(),
+    parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    parts.headers.remove(CONTENT_LENGTH);
+    if let Some(tag) = parts.headers.get(ETAG).and_then(|tag| suffixed(tag, coding)) {
+        parts.headers.insert(ETAG, tag);
+    }
+    if head {
+        return Response::from_parts(parts, body);
+    }
+    let coded = async { Ok::<_, BoxError>(encode(&body.collect().await?.to_bytes(), coding, coding.level()).await?) };
+    match coded.await {
+        Ok(bytes) => {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            Response::from_parts(parts, Body::from(bytes))
+        }
         // What is coded is in memory, so nothing breaks off on the way; but half a body must never go out as a whole.
         Err(error) => {
             tracing::error!(%error, "a body could not be coded");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
-    };
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    Response::from_parts(parts, Body::from(bytes))
+    }
+}
+
+/// Bytes in a coding, at one of its levels. They are there as a whole, so the coder is told how many there are.
+///
+/// # Errors
+/// When the coder fails, which no bytes make it do.
+pub async fn encode(plain: &[u8], coding: Coding, level: i32) -> io::Result<Vec<u8>> {
+    let mut coded = Vec::new();
+    let quality = Level::Precise(level);
+    match coding {
+        Coding::Identity => coded.extend_from_slice(plain),
+        Coding::Gzip => _ = GzipEncoder::with_quality(plain, quality).read_to_end(&mut coded).await?,
+        Coding::Zstd => _ = ZstdEncoder::with_quality(plain, quality).read_to_end(&mut coded).await?,
+        Coding::Br => {
+            let params = EncoderParams::default().quality(quality).size_hint(plain.len());
+            _ = BrotliEncoder::with_params(plain, params).read_to_end(&mut coded).await?;
+        }
+    }
+    Ok(coded)
 }
 
 fn suffixed(tag: &HeaderValue, coding: Coding) -> Option<HeaderValue> {
@@ -208,22 +234,6 @@ pub(super) fn add_vary(headers: &mut HeaderMap, name: &'static str) {
         return;
     }
     headers.append(VARY, HeaderValue::from_static(name));
-}
-
-/// Inside of the coding: tells it what the client refuses, caches what the answer depends on, coded or not, and the log
-/// how long it was.
-pub(super) async fn tell(request: Request, next: Next) -> Response {
-    let codings = request.extensions().get::<Codings>().copied();
-    let mut response = next.run(request).await;
-    if let Some(codings) = codings {
-        response.extensions_mut().insert(codings);
-    }
-    let size = response.body().size_hint().exact().unwrap_or_default();
-    response.extensions_mut().insert(PlainSize(size));
-    if is_codable(response.headers(), response.extensions()) {
-        add_vary(response.headers_mut(), "Accept-Encoding");
-    }
-    response
 }
 
 /// Refuses what nothing can be answered to, and what cannot be read.

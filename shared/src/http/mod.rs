@@ -5,7 +5,7 @@ pub mod auth;
 pub mod batch;
 pub mod cache;
 pub mod call;
-pub(crate) mod compress;
+pub mod compress;
 pub mod context;
 mod cors;
 pub mod edit;

@@ -82,7 +82,7 @@ impl Stack {
     /// 2. `record`: one line of the log and one record of the metrics; outside all that can change status or size.
     /// 3. `common_headers`, and CORS where origins are named: on every answer, errors included.
     /// 4. `share`: gives coded answers again; outside all that makes them, inside all that is told of each request.
-    /// 5. `negotiate` and compression: on every body, errors included; the tag of a coding needs the coding.
+    /// 5. `negotiate`: codes every body, errors included; the tag of a coding needs the coding.
     /// 6. `render_errors`: the only place that gives an error its body; outside all that can fail.
     /// 7. `announce`: the end of a version is said on errors too, and refuses before any work is done.
     /// 8. panic: becomes an error like any other; inside 6 so that it gets a body.
@@ -96,7 +96,6 @@ impl Stack {
     ///
     /// `/health` has 1, 3, 6 and 11 alone: it is asked all the time, and nobody wants to read or pay for that.
     pub fn wrap(self, routes: Router) -> Router {
-        let [br, zstd, gzip] = compress::layers();
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
         let layers = ServiceBuilder::new()
             .layer(from_fn(identify))
@@ -105,10 +104,6 @@ impl Stack {
             .option_layer(cors::layer(&self.cors_origins))
             .layer(from_fn_with_state(self.share, share::share))
             .layer(from_fn(compress::negotiate))
-            .layer(gzip)
-            .layer(zstd)
-            .layer(br)
-            .layer(from_fn(compress::tell))
             .layer(from_fn_with_state(Arc::clone(&self.docs_url), render_errors))
             .layer(from_fn_with_state(self.versions, versions::announce))
             .layer(CatchPanicLayer::custom(panicked))
