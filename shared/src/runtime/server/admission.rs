@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Requests that each worker takes at a time without a look at the clock: so few are soon done.
-const FEW_PER_WORKER: usize = 32;
+const FEW_PER_WORKER: usize = 16;
 
 /// Memory of answers that may wait for their clients, in bytes.
 const UNSENT: usize = 64 * 1024 * 1024;

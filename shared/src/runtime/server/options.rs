@@ -4,8 +4,8 @@ use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
 
 use crate::config::{ConfigError, Env};
 
-/// Requests that each worker has at a time while the store is slow: their memory is what bounds them.
-const IN_FLIGHT_PER_WORKER: usize = 64;
+/// Requests that each worker has at a time while the store is slow: their memory is what bounds them, some 0.1 MB for one.
+const IN_FLIGHT_PER_WORKER: usize = 32;
 
 /// Limits of a server. The defaults are those of a task on ECS behind a load balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Options {
     pub workers: usize,
     /// `MAX_CONNECTIONS` (10000): open connections; for one more, those that were idle for longest are closed.
     pub max_connections: usize,
-    /// `MAX_IN_FLIGHT` (64 for each worker): requests at a time; one more waits for a place.
+    /// `MAX_IN_FLIGHT` (32 for each worker): requests at a time; one more waits for a place.
     pub max_in_flight: usize,
     /// `MAX_WAIT_MS` (5): how long a request may wait for a place, and for its turn on a processor when there are more
     /// than a few; one that has to wait longer is answered with 503.
