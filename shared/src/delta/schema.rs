@@ -11,7 +11,7 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, to_attribute_value};
 
 use super::{Entity, MutationId};
@@ -168,12 +168,19 @@ impl<E: Entity> Record<E> {
 
 /// The attributes of a row or a log entry that make a record.
 #[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "E: Deserialize<'de>"))]
 pub(super) struct Stored<E> {
     id: Id,
     version: u64,
     seq: u64,
+    #[serde(default = "Option::default", deserialize_with = "some")]
     data: Option<E>,
     at: i64,
+}
+
+/// An entity that is there. Only one that is absent has been deleted.
+fn some<'de, D: Deserializer<'de>, E: Deserialize<'de>>(deserializer: D) -> Result<Option<E>, D::Error> {
+    E::deserialize(deserializer).map(Some)
 }
 
 impl<E> TryFrom<Stored<E>> for Record<E> {

@@ -20,7 +20,7 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY},
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY},
 };
 use http_body_util::{BodyExt, Limited};
 use tokio::io::AsyncReadExt;
@@ -148,12 +148,14 @@ fn weight(parameter: &str) -> Option<u16> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Uncoded;
 
-/// Text compresses; images are compressed already.
+/// Text compresses; images are compressed already. A part of something is not coded as if it were the whole.
 fn is_codable(response: &Response) -> bool {
     let (headers, extensions) = (response.headers(), response.extensions());
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let text = ["application/json", "application/problem+json", "text/"];
-    extensions.get::<Uncoded>().is_none() && text.iter().any(|kind| media_type.starts_with(kind))
+    let settled = extensions.get::<Uncoded>().is_some()
+        || [CONTENT_ENCODING, CONTENT_RANGE].iter().any(|name| headers.contains_key(name));
+    !settled && text.iter().any(|kind| media_type.starts_with(kind))
 }
 
 /// Chooses the coding; tells caches what the answer depends on, coded or not, and the log how long it was.
@@ -178,7 +180,8 @@ pub(super) async fn negotiate(mut request: Request, next: Next) -> Response {
     }
 }
 
-/// The answer in a coding, with the tag of that. To a request without a body, it has none and no length.
+/// The answer in a coding, with the tag of that. To HEAD it says no length: that of the coded body is not known, and another
+/// one would be wrong (RFC 9110, section 8.6).
 async fn coded(response: Response, coding: Coding, head: bool) -> Response {
     let (mut parts, body) = response.into_parts();
     parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
@@ -187,7 +190,7 @@ async fn coded(response: Response, coding: Coding, head: bool) -> Response {
         parts.headers.insert(ETAG, tag);
     }
     if head {
-        return Response::from_parts(parts, body);
+        return Response::from_parts(parts, Body::from_stream(body.into_data_stream()));
     }
     let coded = async { Ok::<_, BoxError>(encode(&body.collect().await?.to_bytes(), coding, coding.level()).await?) };
     match coded.await {
@@ -203,7 +206,7 @@ async fn coded(response: Response, coding: Coding, head: bool) -> Response {
     }
 }
 
-/// Bytes in a coding, at one of its levels. They are there as a whole, so the coder is told how many there are.
+/// Bytes in a coding, at one of its levels. They are there as a whole, so Brotli is told how many there are.
 ///
 /// # Errors
 /// When the coder fails, which no bytes make it do.

@@ -66,3 +66,23 @@ async fn what_does_not_unpack_is_a_mistake_of_the_client() {
         assert_eq!((status, error["code"].as_str()), (400, Some("VALIDATION_ERROR")), "{error}");
     }
 }
+
+/// HEAD tells of the coding and its tag, and not of the length of another representation.
+#[tokio::test(flavor = "multi_thread")]
+async fn head_says_no_length_that_is_not_that_of_get() {
+    let database = demo_database().await;
+    let server = Server::on(&database.endpoint()).await;
+    for coding in ["identity", "br", "zstd", "gzip"] {
+        let send = async |method| {
+            let url = format!("http://{}/api/v2/products", server.address());
+            let request = reqwest::Client::new().request(method, url).header("accept-encoding", coding);
+            request.send().await.unwrap()
+        };
+        let (head, get) = (send(reqwest::Method::HEAD).await, send(reqwest::Method::GET).await);
+        for name in ["content-encoding", "content-type", "etag", "vary", "cache-control"] {
+            assert_eq!(head.headers().get(name), get.headers().get(name), "{coding}: {name}");
+        }
+        let (said, length) = (head.headers().get("content-length"), get.headers().get("content-length"));
+        assert!(length.is_some() && (said.is_none() || said == length), "{coding}: {said:?} {length:?}");
+    }
+}

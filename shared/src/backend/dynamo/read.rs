@@ -16,6 +16,7 @@ use serde::{
     Deserialize,
     de::{DeserializeOwned, IgnoredAny},
 };
+use serde_json::error::Category;
 
 use super::{attribute::Attributes, store_error};
 use crate::{
@@ -43,7 +44,7 @@ struct Answer<T> {
 /// Sends a query.
 ///
 /// # Errors
-/// When the store fails, see [`store_error`], and `INTERNAL_ERROR` when an item makes no `T`.
+/// When the store fails, see [`store_error`]; `BACKEND_ERROR` when it sends no JSON, and `INTERNAL` when an item makes no `T`.
 pub(crate) async fn query<T: DeserializeOwned>(request: QueryFluentBuilder) -> Result<Read<T>, ApiError> {
     let taken = Taken::default();
     timing::part(STORE, request.customize().interceptor(taken.clone()).send()).await.map_err(store_error)?;
@@ -51,8 +52,12 @@ pub(crate) async fn query<T: DeserializeOwned>(request: QueryFluentBuilder) -> R
     // It has been read: see `queue`.
     let bytes = body.collect().await.map_err(ApiError::backend)?.to_bytes();
     // Looked at as a whole, which is cheaper than each string for itself.
-    let text = std::str::from_utf8(&bytes).map_err(ApiError::internal)?;
-    let answer: Answer<T> = serde_json::from_str(text).map_err(ApiError::internal)?;
+    let text = std::str::from_utf8(&bytes).map_err(ApiError::backend)?;
+    let unreadable = |error: serde_json::Error| match error.classify() {
+        Category::Data => ApiError::internal(error),
+        Category::Io | Category::Syntax | Category::Eof => ApiError::backend(error),
+    };
+    let answer: Answer<T> = serde_json::from_str(text).map_err(unreadable)?;
     Ok(Read {
         items: answer.items.into_iter().map(|Attributes(item)| item).collect(),
         more: answer.last_evaluated_key.is_some(),

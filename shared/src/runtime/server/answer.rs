@@ -18,7 +18,7 @@ use super::{activity::Handling, budget::Share};
 const PIECE: usize = 16 * 1024;
 /// What an answer takes besides its bytes.
 const OVERHEAD: usize = 1024;
-/// What an answer takes that does not know its size, since it is coded while it is sent.
+/// What an answer takes that does not know its size.
 const UNKNOWN: usize = 64 * 1024;
 
 /// A body whose request is being handled until its last byte has left, or will not leave any more.

@@ -55,6 +55,11 @@ impl Lines {
         }
         bytes.len()
     }
+
+    /// Whether the last byte was that of an empty line, or nothing has come since but others.
+    pub(super) const fn are_at_an_end(self) -> bool {
+        matches!(self, Self::Leading)
+    }
 }
 
 const HEADERS: u8 = 1;

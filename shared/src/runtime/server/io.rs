@@ -41,6 +41,9 @@ pub(super) struct Socket {
     /// What has come behind the part that hyper was given. It gets no more than one head at a time: it keeps the beginning
     /// of the next one to itself, where nobody knows since when it waits.
     ahead: Bytes,
+    /// Whether hyper has just been given the end of a head. It would read on for a body before it hands the request over,
+    /// and only then is it known how long that is.
+    head_ended: bool,
     frames: Frames,
     /// Places for blocks of headers that are not complete.
     blocks: Arc<Semaphore>,
@@ -66,6 +69,7 @@ impl Socket {
             protocol: Protocol::NEW,
             lines: Lines::default(),
             ahead: Bytes::new(),
+            head_ended: false,
             frames: Frames::default(),
             blocks,
             block: None,
@@ -87,14 +91,20 @@ impl Socket {
                 return self.received_frames(&bytes[preface.len()..]).map(|()| bytes.len());
             }
             (_, Protocol::Http2) => return self.received_frames(bytes).map(|()| bytes.len()),
-            (_, Protocol::Http1) => match self.activity.body_left() {
-                Some(left) => bytes.len().min(left),
-                None => self.lines.part(bytes),
-            },
+            (_, Protocol::Http1) => self.part_of_http1(bytes),
             (_, Protocol::Unknown(_)) => bytes.len(),
         };
         self.activity.received(part);
         Ok(part)
+    }
+
+    fn part_of_http1(&mut self, bytes: &[u8]) -> usize {
+        if let Some(left) = self.activity.body_left() {
+            return bytes.len().min(left);
+        }
+        let part = self.lines.part(bytes);
+        self.head_ended = self.lines.are_at_an_end();
+        part
     }
 
     /// Fails when a block of headers is not complete, and there is no place for one more such block.
@@ -148,6 +158,10 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.head_ended) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if !self.ahead.is_empty() {
             let mut bytes = self.ahead.clone();
             bytes.truncate(buf.remaining());
@@ -168,6 +182,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.head_ended = false;
         if let Some(status) = bare_answer(buf) {
             self.activity.upload_begins(None);
             self.instead = self.refusals.answer(status);
@@ -183,7 +198,10 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match bufs {
             [buf] => self.poll_write(cx, buf),
-            bufs => self.noting(|stream| stream.poll_write_vectored(cx, bufs)),
+            bufs => {
+                self.head_ended = false;
+                self.noting(|stream| stream.poll_write_vectored(cx, bufs))
+            }
         }
     }
 
