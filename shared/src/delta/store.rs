@@ -56,7 +56,7 @@ pub trait Store: Clone + Debug + Send + Sync + 'static {
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// A secondary index whose partition key is one of [`Entity::index_attributes`](super::Entity::index_attributes) and
+/// A secondary index whose partition key is one of [`Entity::index_attributes`] and
 /// whose sort key is `sk`.
 #[derive(Clone, Copy, Debug)]
 pub struct Index {
