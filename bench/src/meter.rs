@@ -9,17 +9,17 @@ use aws_sdk_dynamodb::{
     Client,
     config::{
         ConfigBag, Intercept, RuntimeComponents,
-        interceptors::{AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut},
+        interceptors::{BeforeDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut},
     },
     error::BoxError,
     operation::{
-        get_item::{GetItemInput, GetItemOutput},
-        query::{QueryInput, QueryOutput},
-        transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput},
-        update_item::{UpdateItemInput, UpdateItemOutput},
+        get_item::GetItemInput, query::QueryInput, transact_write_items::TransactWriteItemsInput,
+        update_item::UpdateItemInput,
     },
-    types::{ConsumedCapacity, ReturnConsumedCapacity},
+    types::ReturnConsumedCapacity,
 };
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use serde_json::Value;
 
 /// Counts what requests have consumed.
 #[derive(Clone, Debug, Default)]
@@ -59,14 +59,29 @@ impl Meter {
     }
 }
 
-fn add<'a>(count: &AtomicU64, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-    let units: f64 = consumed.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
-    let halves = (units * 2.0).round() as u64;
-    count.fetch_add(halves, Ordering::Relaxed);
+/// What a call does, in the bag of that call.
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    Read,
+    Write,
+    Transaction,
 }
 
-/// Asks for the capacity in every request, and reads it from every answer: the code that is measured does not change.
+impl Storable for Call {
+    type Storer = StoreReplace<Self>;
+}
+
+/// The half units of an answer: of the one table that was asked, or of each.
+fn half_units(consumed: &Value) -> u64 {
+    let tables = consumed.as_array().map_or(std::slice::from_ref(consumed), Vec::as_slice);
+    let units: f64 = tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+    let halves = (units * 2.0).round() as u64;
+    halves
+}
+
+/// Asks for the capacity in every request, and reads it from every answer: the code that is measured does not change. From
+/// its bytes, since the service takes those of a query away before the SDK reads them.
 impl Intercept for Meter {
     fn name(&self) -> &'static str {
         "Meter"
@@ -76,39 +91,46 @@ impl Intercept for Meter {
         &self,
         context: &mut BeforeSerializationInterceptorContextMut<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let (input, total) = (context.input_mut(), Some(ReturnConsumedCapacity::Total));
-        if let Some(query) = input.downcast_mut::<QueryInput>() {
+        let call = if let Some(query) = input.downcast_mut::<QueryInput>() {
             query.return_consumed_capacity = total;
+            Call::Read
         } else if let Some(get) = input.downcast_mut::<GetItemInput>() {
             get.return_consumed_capacity = total;
+            Call::Read
         } else if let Some(update) = input.downcast_mut::<UpdateItemInput>() {
             update.return_consumed_capacity = total;
+            Call::Write
         } else if let Some(transaction) = input.downcast_mut::<TransactWriteItemsInput>() {
             transaction.return_consumed_capacity = total;
-        }
+            Call::Transaction
+        } else {
+            return Ok(());
+        };
+        bag.interceptor_state().store_put(call);
         Ok(())
     }
 
-    fn read_after_deserialization(
+    fn read_after_transmit(
         &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Ok(output) = context.output_or_error() else { return Ok(()) };
-        let Counts { half_units_read, half_units_written, transactions } = &*self.0;
-        if let Some(query) = output.downcast_ref::<QueryOutput>() {
-            add(half_units_read, &query.consumed_capacity);
-        } else if let Some(get) = output.downcast_ref::<GetItemOutput>() {
-            add(half_units_read, &get.consumed_capacity);
-        } else if let Some(update) = output.downcast_ref::<UpdateItemOutput>() {
-            add(half_units_written, &update.consumed_capacity);
-        } else if let Some(transaction) = output.downcast_ref::<TransactWriteItemsOutput>() {
-            add(half_units_written, transaction.consumed_capacity());
-            transactions.fetch_add(1, Ordering::Relaxed);
+        let (response, Some(call)) = (context.response(), bag.load::<Call>()) else { return Ok(()) };
+        if !response.status().is_success() {
+            return Ok(());
         }
+        let bytes = response.body().bytes().ok_or("the answer has not been read")?;
+        let halves = half_units(&serde_json::from_slice::<Value>(bytes)?["ConsumedCapacity"]);
+        let Counts { half_units_read, half_units_written, transactions } = &*self.0;
+        match call {
+            Call::Read => half_units_read.fetch_add(halves, Ordering::Relaxed),
+            Call::Write | Call::Transaction => half_units_written.fetch_add(halves, Ordering::Relaxed),
+        };
+        transactions.fetch_add(u64::from(matches!(call, Call::Transaction)), Ordering::Relaxed);
         Ok(())
     }
 }
