@@ -11,9 +11,6 @@ use tests::{
 
 use crate::lure::Lure;
 
-/// What no answer to a forged token takes longer than.
-const SLOW: std::time::Duration = std::time::Duration::from_secs(2);
-
 fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     since.as_secs().try_into().unwrap()
@@ -201,19 +198,12 @@ async fn known_attacks_are_all_refused_and_none_is_slow() {
         ]
         .map(|(name, token)| (name.to_owned(), token)),
     );
-    let mut slow = Vec::new();
     for (name, token) in attacks {
         let asked = std::time::Instant::now();
         let answer = with_token(&server, &token).await;
         assert_eq!(outcome(&answer), "UNAUTHENTICATED", "{name}");
         assert!(answer.headers["ratelimit-policy"].starts_with("\"address\""), "{name}: a forged token names nobody");
-        // A busy machine is slow now and then. An attack is slow each time.
-        slow.extend((asked.elapsed() > SLOW).then_some((name, token)));
-    }
-    for (name, token) in slow {
-        let asked = std::time::Instant::now();
-        assert_eq!(outcome(&with_token(&server, &token).await), "UNAUTHENTICATED", "{name}");
-        assert!(asked.elapsed() < SLOW, "{name}: {:?}", asked.elapsed());
+        assert!(asked.elapsed() < std::time::Duration::from_secs(2), "{name}: {:?}", asked.elapsed());
     }
     assert_eq!(lure.bites().await, 0, "a token makes nobody fetch anything");
 }
