@@ -1,4 +1,7 @@
 //! How much load the container bears, against a bare axum server and against Fastify on the same store.
+//!
+//! Each server has one core to itself, as a task of one vCPU has; the store and the load have the other. On shared cores
+//! they would take time from each other, and the figures would be as much theirs as the server's.
 
 mod overload;
 mod recorder;
@@ -53,7 +56,10 @@ pub(crate) struct Options {
 /// What wrk has measured, and how many requests the server has answered in a second of CPU time.
 type Turn = (Measured, f64);
 
-/// The servers, in the order of the columns.
+/// The core of the servers, and that of all else.
+const SERVERS: &str = "0";
+const OTHERS: &str = "1";
+
 struct Servers {
     /// As it is by default: it refuses what would be late.
     container: Server,
@@ -63,15 +69,22 @@ struct Servers {
     caching: Server,
     bare: Server,
     fastify: Server,
+    /// As it is by default, on all cores.
+    whole: Server,
 }
 
 /// Runs the benchmark and prints the result.
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     shared::backend::upstream::install_tls_provider();
+    pin_myself().await?;
     let database = Database::in_memory().await?;
     demo::prepare(&database, demo::TEST_EPOCH).await?;
     let servers = start(&database.endpoint()).await?;
 
+    // V8 compiles what it has seen often enough.
+    for server in servers.all() {
+        turn(server, PRODUCTS, IDENTITY, 2 * options.seconds).await?;
+    }
     let mut measured: [[Vec<Turn>; 3]; ROWS.len()] = Default::default();
     for run in 1..=options.runs {
         eprint!("\rrun {run} of {}", options.runs);
@@ -90,16 +103,23 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     }
     let mut memory = [0.0; 3];
     for (server, memory) in servers.all().into_iter().zip(&mut memory) {
-        let url = server.url(PRODUCTS);
-        let loaded = wrk::run(&url, IDENTITY, MANY_CONNECTIONS, options.seconds);
-        let (measured, peak) = tokio::join!(loaded, peak_memory(server, options.seconds));
-        successes_only(server, &measured?)?;
+        let (measured, peak) = with_many(server, options.seconds).await?;
+        successes_only(server, &measured)?;
         *memory = peak;
     }
-    report(options, &measured, memory);
+    let (_, whole) = with_many(&servers.whole, options.seconds).await?;
+    report(options, &measured, memory, whole);
     report_coded(&coded);
     overload(&servers.container, options, median(&rates(&measured[1][0]))).await?;
-    soak(&servers.container, options.soak).await
+    soak(&servers.whole, options.soak).await
+}
+
+/// Loads a server from many connections for some seconds. Also says how much memory it has held, in megabytes.
+async fn with_many(server: &Server, seconds: u64) -> Result<(Measured, f64), Failure> {
+    let url = server.url(PRODUCTS);
+    let (measured, peak) =
+        tokio::join!(wrk::run(&url, IDENTITY, MANY_CONNECTIONS, seconds), peak_memory(server, seconds));
+    Ok((measured?, peak))
 }
 
 /// Loads a server for some seconds. Every answer has to be a success.
@@ -131,6 +151,7 @@ async fn peak_memory(server: &Server, seconds: u64) -> f64 {
 }
 
 impl Servers {
+    /// Those that are compared, in the order of the columns.
     fn all(&self) -> [&Server; 3] {
         [&self.patient, &self.bare, &self.fastify]
     }
@@ -158,26 +179,27 @@ async fn start(endpoint: &str) -> Result<Servers, Failure> {
     }
     println!("container: {}", container.display());
 
-    let with = async |changes: &[(&str, &str)]| {
-        let mut command = with_settings(Command::new(&container), endpoint).await?;
+    let with = async |command: Command, changes: &[(&str, &str)]| {
+        let mut command = with_settings(command, endpoint).await?;
         let of_image = DOCKERFILE.lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('='));
         command.env("METRICS_PORT", "0").envs(of_image).envs(changes.iter().copied());
         Server::start(command, free_port()?).await
     };
     let patience = ("MAX_WAIT_MS", "60000");
-    let caching = with(&[("SHARED_CACHE_MS", "1000"), patience]).await?;
-    let patient = with(&[patience]).await?;
-    let container = with(&[]).await?;
+    let caching = with(pinned(&container), &[("SHARED_CACHE_MS", "1000"), patience]).await?;
+    let patient = with(pinned(&container), &[patience]).await?;
+    let whole = with(on("0-1023", &container), &[]).await?;
+    let container = with(pinned(&container), &[]).await?;
     let products = reqwest::get(container.url(PRODUCTS)).await?.error_for_status()?.text().await?;
     let body: PathBuf = profile.join("bench-products.json");
     fs::write(&body, &products)?;
 
     let port = free_port()?;
-    let mut command = Command::new(&bare);
+    let mut command = pinned(&bare);
     command.arg(port.to_string()).arg(&body);
     let bare = Server::start(command, port).await?;
 
-    let mut command = Command::new("node");
+    let mut command = pinned(Path::new("node"));
     command.arg(fastify.join("index.mjs")).env("NODE_ENV", "production");
     let fastify = Server::start(with_settings(command, endpoint).await?, free_port()?).await?;
 
@@ -189,13 +211,14 @@ async fn start(endpoint: &str) -> Result<Servers, Failure> {
             return Err(format!("{} does another job: {text}", server.address).into());
         }
     }
-    Ok(Servers { container, patient, caching, bare, fastify })
+    Ok(Servers { container, patient, caching, bare, fastify, whole })
 }
 
-/// The settings of a local run, with a store of its own; requests are counted, but none is refused.
+/// The settings of a local run without its means of development, with a store of its own; requests are counted, but none
+/// is refused.
 async fn with_settings(mut command: Command, endpoint: &str) -> Result<Command, Failure> {
     command
-        .envs(settings::pairs().filter(|(_, value)| !value.is_empty()))
+        .envs(settings::pairs().filter(|(name, value)| !value.is_empty() && *name != "SERVER_TIMING"))
         .env("AWS_ENDPOINT_URL_DYNAMODB", recorder::start(endpoint.to_owned()).await?)
         .env("RATE_LIMIT_FREE", "1000000000")
         .env("LOG_FORMAT", "json")
@@ -203,14 +226,38 @@ async fn with_settings(mut command: Command, endpoint: &str) -> Result<Command, 
     Ok(command)
 }
 
+/// A server on its core.
+fn pinned(program: &Path) -> Command {
+    on(SERVERS, program)
+}
+
+/// A program on some cores, of those that there are.
+fn on(cores: &str, program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", cores]).arg(program);
+    command
+}
+
+/// Leaves the core of the servers to them, and lets what this process starts do so.
+async fn pin_myself() -> Result<(), Failure> {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--all-tasks", "--cpu-list", "--pid", OTHERS, &std::process::id().to_string()]);
+    let output = taskset.output().await;
+    let output = output.map_err(|error| format!("taskset does not start ({error}): install the package util-linux"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("this takes two cores: {}", String::from_utf8_lossy(&output.stderr).trim()).into())
+}
+
 fn rates(turns: &[Turn]) -> Vec<f64> {
     turns.iter().map(|(it, _)| it.rate).collect()
 }
 
 /// Prints the table and what has become of the goals.
-fn report(options: &Options, measured: &[[Vec<Turn>; 3]; ROWS.len()], memory: [f64; 3]) {
+fn report(options: &Options, measured: &[[Vec<Turn>; 3]; ROWS.len()], memory: [f64; 3], whole: f64) {
     println!(
-        "{} runs of {} s from {CONNECTIONS} connections; medians\n\n{:<42}{:>12}{:>12}{:>12}",
+        "{} runs of {} s from {CONNECTIONS} connections, one core for each server; medians\n\n{:<42}{:>12}{:>12}{:>12}",
         options.runs, options.seconds, "", "container", "bare axum", "fastify"
     );
     let row = |label: &str, [container, bare, fastify]: [f64; 3]| {
@@ -236,6 +283,7 @@ fn report(options: &Options, measured: &[[Vec<Turn>; 3]; ROWS.len()], memory: [f
     goal("products, times Fastify", speeds[1][0] / speeds[1][2], 3.0, true);
     goal("cached products, times Fastify", speeds[2][0] / speeds[2][2], 3.0, true);
     goal("memory, MB", memory[0], 40.0, false);
+    goal("memory on all cores, MB", whole, 40.0, false);
 }
 
 /// What phones ask for. The others do not code their answers.
@@ -291,10 +339,7 @@ async fn soak(container: &Server, minutes: u64) -> Result<(), Failure> {
     let start = Instant::now();
     let mut memory = Vec::new();
     while start.elapsed() < Duration::from_mins(minutes) {
-        let url = container.url(PRODUCTS);
-        let loaded = wrk::run(&url, IDENTITY, MANY_CONNECTIONS, 10);
-        let (measured, peak) = tokio::join!(loaded, peak_memory(container, 10));
-        measured?;
+        let (_, peak) = with_many(container, 10).await?;
         memory.push(peak);
     }
     let thirds: Vec<_> = memory.chunks(memory.len().div_ceil(3)).map(median).collect();

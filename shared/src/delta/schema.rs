@@ -296,9 +296,9 @@ fn unreadable(name: &str) -> ApiError {
     ApiError::internal(format!("a stored item has no usable attribute {name}"))
 }
 
-/// A name for a log that no other has.
+/// A name for a log that no other has, whichever process makes it.
 pub fn new_epoch() -> String {
-    format!("{:016x}", fastrand::u64(..))
+    format!("{:016x}", rand::random::<u64>())
 }
 
 /// The head of a scope.

@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    Extensions, HeaderMap, HeaderValue, Method, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, VARY},
 };
 use http_body_util::{BodyExt, Limited};
@@ -240,12 +240,12 @@ pub(super) fn add_vary(headers: &mut HeaderMap, name: &'static str) {
 }
 
 /// Refuses what nothing can be answered to, and what cannot be read.
-pub(super) fn check(request: &Request) -> Result<(), ApiError> {
-    if request.extensions().get::<Codings>().is_some_and(|codings| codings.preferred().is_none()) {
+pub(super) fn check(headers: &HeaderMap, extensions: &Extensions) -> Result<(), ApiError> {
+    if extensions.get::<Codings>().is_some_and(|codings| codings.preferred().is_none()) {
         let message = "Accept-Encoding refuses every coding that there is: br, zstd, gzip and none at all.";
         return Err(ApiError::new(Code::NotAcceptable, message));
     }
-    let mut codings = request.headers().get_all(CONTENT_ENCODING).iter();
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     let readable = match (codings.next(), codings.next()) {
         (None, _) => true,
         (Some(coding), None) => coding == "gzip" || coding == "identity",

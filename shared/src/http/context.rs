@@ -8,7 +8,7 @@ use std::{
 
 use axum::extract::FromRequestParts;
 use http::{Extensions, HeaderMap, Uri, request::Parts};
-use uuid::Uuid;
+use uuid::Builder;
 
 use crate::{
     error::ApiError,
@@ -158,7 +158,7 @@ impl RequestContext {
             .filter(|id| is_sane(id))
             .map(str::to_owned)
             .or_else(|| invocation.map(|InvocationId(id)| id.clone()).filter(|id| is_sane(id)))
-            .unwrap_or_else(|| Uuid::new_v4().to_string());
+            .unwrap_or_else(|| Builder::from_random_bytes(rand::random()).into_uuid().to_string());
         let path = uri.path().to_owned();
         let version = ApiVersion::of_path(&path);
         let trace = Trace::of(headers, extensions.get().map(|XrayTrace(id)| id.as_str()));

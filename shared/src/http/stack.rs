@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Router,
     body::HttpBody,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, FromRequestParts, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -21,6 +21,7 @@ use http::{
         AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
         STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
     },
+    request::Parts,
 };
 use serde_json::json;
 use tower::ServiceBuilder;
@@ -78,9 +79,10 @@ impl Stack {
     ///
     /// From the outside in:
     ///
-    /// 1. `identify`: everything below logs and answers with the request's id.
+    /// 1. `identify`: everything below logs and answers with the request's id. It sets what every answer has, errors
+    ///    included.
     /// 2. `record`: one line of the log and one record of the metrics; outside all that can change status or size.
-    /// 3. `common_headers`, and CORS where origins are named: on every answer, errors included.
+    /// 3. CORS where origins are named, on errors too.
     /// 4. `share`: gives coded answers again; outside all that makes them, inside all that is told of each request.
     /// 5. `negotiate`: codes every body, errors included; the tag of a coding needs the coding.
     /// 6. `render_errors`: the only place that gives an error its body; outside all that can fail.
@@ -94,13 +96,12 @@ impl Stack {
     /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
     /// 15. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     ///
-    /// `/health` has 1, 3, 6 and 11 alone: it is asked all the time, and nobody wants to read or pay for that.
+    /// `/health` has 1, 6 and 11 alone: it is asked all the time, and nobody wants to read or pay for that.
     pub fn wrap(self, routes: Router) -> Router {
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
         let layers = ServiceBuilder::new()
             .layer(from_fn(identify))
             .layer(from_fn(record::record))
-            .layer(from_fn(common_headers))
             .option_layer(cors::layer(&self.cors_origins))
             .layer(from_fn_with_state(self.share, share::share))
             .layer(from_fn(compress::negotiate))
@@ -117,11 +118,8 @@ impl Stack {
             .layer(from_fn(compress::limit_encoded))
             .layer(compress::unpack())
             .layer(DefaultBodyLimit::max(BODY_LIMIT));
-        let few_layers = ServiceBuilder::new()
-            .layer(from_fn(identify))
-            .layer(from_fn(common_headers))
-            .layer(from_fn_with_state(self.docs_url, render_errors))
-            .layer(from_fn(refuse_unfit));
+        let few_layers =
+            ServiceBuilder::new().layer(from_fn(identify)).layer(from_fn_with_state(self.docs_url, render_errors));
         let health = Router::new().route("/health", get(health)).method_not_allowed_fallback(method_not_allowed);
         Router::new()
             .merge(routes)
@@ -132,7 +130,7 @@ impl Stack {
     }
 }
 
-async fn health() -> Response {
+async fn health(_: Fit) -> Response {
     axum::Json(json!({ "status": "ok" })).into_response()
 }
 
@@ -149,14 +147,8 @@ async fn identify(mut request: Request, next: Next) -> Response {
     let context = RequestContext::new(request.headers(), request.uri(), request.extensions());
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
+    set_common_headers(response.headers_mut(), Some(&context));
     response.extensions_mut().insert(context);
-    response
-}
-
-async fn common_headers(request: Request, next: Next) -> Response {
-    let context = request.extensions().get::<RequestContext>().cloned();
-    let mut response = next.run(request).await;
-    set_common_headers(response.headers_mut(), context.as_ref());
     response
 }
 
@@ -205,29 +197,41 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
     ApiError::internal(format!("panic: {text}")).into_response()
 }
 
-async fn refuse_unfit(request: Request, next: Next) -> Result<Response, ApiError> {
-    if request.extensions().get::<Overloaded>().is_some() {
-        return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
+async fn refuse_unfit(_: Fit, request: Request, next: Next) -> Response {
+    next.run(request).await
+}
+
+/// A request that is neither too large, nor malformed, nor too much.
+struct Fit;
+
+impl<S: Sync> FromRequestParts<S> for Fit {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(Parts { uri, headers, extensions, .. }: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        if extensions.get::<Overloaded>().is_some() {
+            return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
+        }
+        if extensions.get::<Unreadable>().is_some() {
+            return Err(ApiError::new(
+                Code::ValidationError,
+                "The request cannot be read: its target, host or body is malformed.",
+            ));
+        }
+        let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if target > URI_LIMIT {
+            let message = format!("The request target may have up to {URI_LIMIT} bytes.");
+            return Err(ApiError::new(Code::UriTooLong, message));
+        }
+        // A token has a limit of its own, and an answer.
+        let counted = headers.iter().filter(|(name, _)| *name != AUTHORIZATION);
+        let size: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if size > HEADERS_LIMIT {
+            let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
+            return Err(ApiError::new(Code::HeadersTooLarge, message));
+        }
+        compress::check(headers, extensions)?;
+        Ok(Self)
     }
-    if request.extensions().get::<Unreadable>().is_some() {
-        return Err(ApiError::new(
-            Code::ValidationError,
-            "The request cannot be read: its target, host or body is malformed.",
-        ));
-    }
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    if target > URI_LIMIT {
-        return Err(ApiError::new(Code::UriTooLong, format!("The request target may have up to {URI_LIMIT} bytes.")));
-    }
-    // A token has a limit of its own, and an answer.
-    let counted = request.headers().iter().filter(|(name, _)| *name != AUTHORIZATION);
-    let headers: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if headers > HEADERS_LIMIT {
-        let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
-        return Err(ApiError::new(Code::HeadersTooLarge, message));
-    }
-    compress::check(&request)?;
-    Ok(next.run(request).await)
 }
 
 async fn refuse_oversized(request: Request, next: Next) -> Result<Response, ApiError> {

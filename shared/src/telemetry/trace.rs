@@ -74,8 +74,8 @@ impl TraceParent {
     /// A new span of the same trace; of a new one without a parent.
     #[cfg_attr(not(feature = "otlp"), allow(dead_code))]
     pub(crate) fn child_of(parent: Option<Self>) -> Self {
-        let trace = parent.map_or_else(|| fastrand::u128(1..), |parent| parent.trace);
-        Self { trace, span: fastrand::u64(1..), sampled: true }
+        let trace = parent.map_or_else(|| rand::random_range(1..=u128::MAX), |parent| parent.trace);
+        Self { trace, span: rand::random_range(1..=u64::MAX), sampled: true }
     }
 
     /// The trace's id as logs and tracing systems write it.

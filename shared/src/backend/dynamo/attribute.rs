@@ -20,7 +20,7 @@ pub(super) struct Attributes<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Attributes<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(Typed { tag: Tag::M, value: deserializer }).map(Self)
+        T::deserialize(Attribute { tag: Some(Tag::M), value: deserializer }).map(Self)
     }
 }
 
@@ -44,12 +44,9 @@ enum Tag {
     Binaries,
 }
 
-/// A value with its type around it.
-struct Attribute<D>(D);
-
-/// A value of a type that is known.
-struct Typed<D> {
-    tag: Tag,
+/// A value, with its type around it unless that is known.
+struct Attribute<D> {
+    tag: Option<Tag>,
     value: D,
 }
 
@@ -97,59 +94,27 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Attribute<D> {
     type Error = D::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Untag { asked: Asked::Any, visitor })
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Untag { asked: Asked::Option, visitor })
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Untag { asked: Asked::Enum, visitor })
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, D::Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_ignored_any(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier
-    }
-}
-
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Typed<D> {
-    type Error = D::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let Self { tag, value } = self;
         match tag {
-            Tag::S => value.deserialize_str(visitor),
-            Tag::N => value.deserialize_str(Number(visitor)),
-            Tag::B => value.deserialize_str(Binary(visitor)),
-            Tag::Bool => value.deserialize_bool(visitor),
-            Tag::Null => IgnoredAny::deserialize(value).and_then(|_| visitor.visit_unit()),
-            Tag::M => value.deserialize_map(Members { tag: None, visitor }),
-            Tag::L => value.deserialize_seq(Members { tag: None, visitor }),
-            Tag::Strings => value.deserialize_seq(Members { tag: Some(Tag::S), visitor }),
-            Tag::Numbers => value.deserialize_seq(Members { tag: Some(Tag::N), visitor }),
-            Tag::Binaries => value.deserialize_seq(Members { tag: Some(Tag::B), visitor }),
+            None => value.deserialize_map(Untag { asked: Asked::Any, visitor }),
+            Some(Tag::S) => value.deserialize_str(visitor),
+            Some(Tag::N) => value.deserialize_str(Number(visitor)),
+            Some(Tag::B) => value.deserialize_str(Binary(visitor)),
+            Some(Tag::Bool) => value.deserialize_bool(visitor),
+            Some(Tag::Null) => IgnoredAny::deserialize(value).and_then(|_| visitor.visit_unit()),
+            Some(Tag::M) => value.deserialize_map(Members { tag: None, visitor }),
+            Some(Tag::L) => value.deserialize_seq(Members { tag: None, visitor }),
+            Some(Tag::Strings) => value.deserialize_seq(Members { tag: Some(Tag::S), visitor }),
+            Some(Tag::Numbers) => value.deserialize_seq(Members { tag: Some(Tag::N), visitor }),
+            Some(Tag::Binaries) => value.deserialize_seq(Members { tag: Some(Tag::B), visitor }),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         match self.tag {
-            Tag::Null => IgnoredAny::deserialize(self.value).and_then(|_| visitor.visit_none()),
-            _ => visitor.visit_some(self),
+            None => self.value.deserialize_map(Untag { asked: Asked::Option, visitor }),
+            Some(Tag::Null) => IgnoredAny::deserialize(self.value).and_then(|_| visitor.visit_none()),
+            Some(_) => visitor.visit_some(self),
         }
     }
 
@@ -160,9 +125,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Typed<D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         match self.tag {
-            Tag::S => self.value.deserialize_str(Variant(visitor)),
-            Tag::M => self.value.deserialize_map(Variant(visitor)),
-            tag => Err(D::Error::custom(format_args!("a value of the type {tag:?} is no variant"))),
+            None => self.value.deserialize_map(Untag { asked: Asked::Enum, visitor }),
+            Some(Tag::S) => self.value.deserialize_str(Variant(visitor)),
+            Some(Tag::M) => self.value.deserialize_map(Variant(visitor)),
+            Some(tag) => Err(D::Error::custom(format_args!("a value of the type {tag:?} is no variant"))),
         }
     }
 
@@ -298,9 +264,6 @@ impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Value<T> {
     type Value = T::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<T::Value, D::Error> {
-        match self.tag {
-            Some(tag) => self.seed.deserialize(Typed { tag, value }),
-            None => self.seed.deserialize(Attribute(value)),
-        }
+        self.seed.deserialize(Attribute { tag: self.tag, value })
     }
 }

@@ -1,5 +1,7 @@
 //! What is spoken on a connection, and where the parts of it end that are of interest here.
 
+use memchr::memchr;
+
 /// The first bytes of a connection of HTTP/2, and of no request of HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -42,16 +44,27 @@ pub(super) enum Lines {
 impl Lines {
     /// How many bytes there are to the end of the next empty line, or to the end of what has come.
     pub(super) fn part(&mut self, bytes: &[u8]) -> usize {
-        for (place, byte) in bytes.iter().enumerate() {
+        let mut place = 0;
+        while let Some(byte) = bytes.get(place) {
             *self = match (*self, byte) {
                 (Self::Start, b'\n') => {
                     *self = Self::Leading;
                     return place + 1;
                 }
                 (Self::Leading, b'\r' | b'\n') => Self::Leading,
-                (Self::Text, b'\n') | (Self::Start, b'\r') => Self::Start,
-                _ => Self::Text,
+                (Self::Start, b'\r') => Self::Start,
+                _ => match memchr(b'\n', &bytes[place..]) {
+                    Some(length) => {
+                        place += length;
+                        Self::Start
+                    }
+                    None => {
+                        *self = Self::Text;
+                        return bytes.len();
+                    }
+                },
             };
+            place += 1;
         }
         bytes.len()
     }
