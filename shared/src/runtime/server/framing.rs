@@ -53,16 +53,14 @@ impl Lines {
                 }
                 (Self::Leading, b'\r' | b'\n') => Self::Leading,
                 (Self::Start, b'\r') => Self::Start,
-                _ => match memchr(b'\n', &bytes[place..]) {
-                    Some(length) => {
-                        place += length;
-                        Self::Start
-                    }
-                    None => {
+                _ => {
+                    let Some(length) = memchr(b'\n', &bytes[place..]) else {
                         *self = Self::Text;
                         return bytes.len();
-                    }
-                },
+                    };
+                    place += length;
+                    Self::Start
+                }
             };
             place += 1;
         }
