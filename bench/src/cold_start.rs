@@ -97,7 +97,7 @@ fn contestants() -> Result<[Contestant; 3], Failure> {
     };
     Ok([
         binary("users", "users", "cargo build --release -p users"),
-        binary("bare", "bare", "cargo build --release -p bench --bin bare"),
+        binary("bare", "bare", "cargo build --release -p bare"),
         Contestant {
             name: "hono",
             program: "node".into(),

@@ -169,7 +169,7 @@ async fn start(endpoint: &str) -> Result<Servers, Failure> {
     let fastify = bench.join("fastify");
     let needed: [(&Path, &str); 3] = [
         (&container, "scripts/build-image, or cargo build --release -p container"),
-        (&bare, "cargo build --release -p bench"),
+        (&bare, "cargo build --release -p bare"),
         (&fastify.join("node_modules/.package-lock.json"), "scripts/install-tools fastify"),
     ];
     for (path, build) in needed {
