@@ -23,13 +23,19 @@ fn let_in(root: &Path) -> Vec<PathBuf> {
     lines.filter_map(|line| line.strip_prefix('!')).map(|path| root.join(path)).collect()
 }
 
-/// What cargo knows of a workspace.
+/// What cargo knows of a workspace. Only the crates that this machine compiles are sure to be on it.
 fn metadata(workspace: &Path) -> Value {
+    let host = output(Command::new("rustc").args(["--print", "host-tuple"]));
+    let host = String::from_utf8(host).unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--locked", "--offline", "--format-version", "1"]).current_dir(workspace);
-    let output = cargo.output().unwrap();
+    cargo.args(["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", host.trim()]);
+    serde_json::from_slice(&output(cargo.current_dir(workspace))).unwrap()
+}
+
+fn output(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    output.stdout
 }
 
 /// Cargo finds each member of the workspace, and the lock file fits.
