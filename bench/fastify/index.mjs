@@ -1,5 +1,6 @@
 // GET /health and GET /api/v2/products, written as a Fastify server usually is: the same job on the same store as the
-// container that it is measured against, with a process for each core. Nothing is logged, which is in its favour.
+// container that it is measured against, with a process for each core that it has. Nothing is logged, which is in its
+// favour.
 import cluster from 'node:cluster';
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
@@ -12,8 +13,9 @@ for (const name of ['PORT', 'PRODUCTS_TABLE', 'RATE_LIMIT_FREE', 'RATE_LIMIT_TAB
   if (!process.env[name]) throw new Error(`${name} is not set`);
 }
 
-if (cluster.isPrimary) {
-  for (let i = 0; i < availableParallelism(); i += 1) cluster.fork();
+const processes = availableParallelism();
+if (cluster.isPrimary && processes > 1) {
+  for (let i = 0; i < processes; i += 1) cluster.fork();
   process.on('SIGTERM', () => process.exit(0));
 } else {
   await serve();

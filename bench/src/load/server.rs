@@ -24,10 +24,10 @@ impl Server {
     pub(crate) async fn start(mut command: Command, port: u16) -> Result<Self, Failure> {
         command.env("PORT", port.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let process = command.spawn()?;
-        let server = Self { process, address: format!("http://127.0.0.1:{port}") };
+        let mut server = Self { process, address: format!("http://127.0.0.1:{port}") };
         let start = Instant::now();
         while reqwest::get(server.url("/health")).await.is_err() {
-            if start.elapsed() > Duration::from_secs(30) {
+            if server.process.try_wait()?.is_some() || start.elapsed() > Duration::from_secs(30) {
                 return Err(format!("{command:?} does not answer").into());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

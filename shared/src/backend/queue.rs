@@ -24,8 +24,8 @@ use aws_smithy_types::config_bag::ConfigBag;
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 
-/// Calls under way at a time, for each processor. With 4 ms each, which DynamoDB takes, they are 8,000 a second: twice what
-/// a processor makes requests of.
+/// Calls under way at a time, for each processor. With 4 ms each, which DynamoDB takes, they are 8,000 a second: more than
+/// a processor gets to.
 const CALLS_PER_PROCESSOR: usize = 32;
 
 /// A client that has so many calls under way at a time. The others wait in line, within the time that they have.

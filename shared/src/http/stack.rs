@@ -96,7 +96,8 @@ impl Stack {
     /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
     /// 15. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     ///
-    /// `/health` has 1, 6 and 11 alone: it is asked all the time, and nobody wants to read or pay for that.
+    /// `/health` has 1 and 6 alone, and asks for what 11 does: it is asked all the time, and nobody wants to read or pay for
+    /// that.
     pub fn wrap(self, routes: Router) -> Router {
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
         let layers = ServiceBuilder::new()
@@ -120,7 +121,8 @@ impl Stack {
             .layer(DefaultBodyLimit::max(BODY_LIMIT));
         let few_layers =
             ServiceBuilder::new().layer(from_fn(identify)).layer(from_fn_with_state(self.docs_url, render_errors));
-        let health = Router::new().route("/health", get(health)).method_not_allowed_fallback(method_not_allowed);
+        let health =
+            Router::new().route("/health", get(health)).method_not_allowed_fallback(|_: Fit| method_not_allowed());
         Router::new()
             .merge(routes)
             .fallback(unknown_route)

@@ -55,7 +55,7 @@ fn the_properties_hold_under_any_interleaving() {
 }
 
 fn scenario(seed: u64) {
-    // The service's own dice: epochs and pauses.
+    // The service's own dice, for its pauses.
     fastrand::seed(seed);
     let show = if seed.is_multiple_of(3) { 0.5 } else { 0.03 };
     let trouble = if seed.is_multiple_of(2) { 0.1 } else { 0.0 };
