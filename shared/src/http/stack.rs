@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::HttpBody,
     extract::{DefaultBodyLimit, FromRequestParts, Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_extractor, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -90,7 +90,7 @@ impl Stack {
     /// 8. panic: becomes an error like any other; inside 6 so that it gets a body.
     /// 9. `revalidate`: needs the representation before it is coded, and may refuse.
     /// 10. `refuse_oversized`: an answer that the front door would turn into a 502 of its own.
-    /// 11. `refuse_unfit`: what is too large, malformed or too much, before any work is done for the request.
+    /// 11. `Fit`: refuses what is too large, malformed or too much, before any work is done for the request.
     /// 12. `deadline`: bounds all that waits for something.
     /// 13. `locate`, `authenticate`: where from and by whom; handlers and later layers read the result.
     /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
@@ -111,7 +111,7 @@ impl Stack {
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn(cache::revalidate))
             .layer(from_fn(refuse_oversized))
-            .layer(from_fn(refuse_unfit))
+            .layer(from_extractor::<Fit>())
             .layer(from_fn_with_state(self.limits, deadline))
             .layer(from_fn_with_state(self.locator, address::locate))
             .layer(from_fn_with_state(self.auth, authenticate))
@@ -197,10 +197,6 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a text".into());
     ApiError::internal(format!("panic: {text}")).into_response()
-}
-
-async fn refuse_unfit(_: Fit, request: Request, next: Next) -> Response {
-    next.run(request).await
 }
 
 /// A request that is neither too large, nor malformed, nor too much.
