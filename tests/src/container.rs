@@ -21,9 +21,9 @@ use crate::{logs, server::SETTINGS};
 /// How long a start or an end may take on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A program that is started in place of the binary.
-fn in_place() -> Option<OsString> {
-    env::var_os("CONTAINER")
+/// The image that is run in place of the binary.
+fn image() -> Option<OsString> {
+    env::var_os("IMAGE")
 }
 
 /// A running container. It is stopped when this is dropped.
@@ -39,21 +39,21 @@ pub struct Container {
 impl Container {
     /// The binary, or what stands for it, without an environment.
     pub fn command(binary: &Path) -> Command {
-        let mut command = Command::new(in_place().unwrap_or_else(|| binary.into()));
+        let mut command = Command::new(env::var_os("CONTAINER").unwrap_or_else(|| binary.into()));
         command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
-        command.envs(env::var_os("IMAGE").map(|image| ("IMAGE", image)));
+        command.envs(image().map(|image| ("IMAGE", image)));
         command
     }
 
-    /// Whether this is the binary itself, which can be killed and measured, and not a program that runs it.
+    /// Whether this is a binary itself, which can be killed and measured, and not a program that runs an image.
     pub fn is_the_process() -> bool {
-        in_place().is_none()
+        image().is_none()
     }
 
     /// Starts the container on a DynamoDB, with some settings changed, on ports that are free.
     ///
-    /// The variable `CONTAINER` names a program to start in place of the binary, with the same environment: a script that
-    /// runs the image, for example.
+    /// The variable `CONTAINER` names a program to start in place of the binary, with the same environment: another binary
+    /// or, where `IMAGE` names an image, a script that runs it.
     pub async fn start(binary: &Path, endpoint: &str, changes: impl IntoIterator<Item = (&str, &str)>) -> Self {
         let own =
             [("AWS_ENDPOINT_URL_DYNAMODB", endpoint), ("PORT", "0"), ("METRICS_PORT", "0"), ("LOG_FORMAT", "json")];
