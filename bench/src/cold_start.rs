@@ -83,15 +83,14 @@ struct Measured {
 
 fn contestants() -> Result<[Contestant; 3], Failure> {
     let exe = env::current_exe()?;
-    // target/<profile>/bench: the release build stands beside, wherever the target folder is.
-    let target = exe.parent().and_then(Path::parent).ok_or("the benchmark must run from cargo's target folder")?;
-    let release = |name: &str| target.join("release").join(name);
+    // target/<profile>/bench: the others stand beside it, wherever the target folder is.
+    let profile = exe.parent().ok_or("the benchmark must run from cargo's target folder")?;
     let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("hono/dist/index.cjs");
     let binary = |name: &'static str, file: &str, build| Contestant {
         name,
-        program: release(file),
+        program: profile.join(file),
         args: Vec::new(),
-        artifact: release(file),
+        artifact: profile.join(file),
         build,
         measured: Measured::default(),
     };
@@ -262,6 +261,9 @@ fn report(contestants: &[Contestant; 3], store_times: &[f64], options: &Options)
     let store = median(store_times);
     let bare = &contestants[1].measured.total;
     let spread = quantile(bare, 0.9) / quantile(bare, 0.1);
+    if cfg!(debug_assertions) {
+        println!("\nNothing here was optimised: compare nothing with this.");
+    }
     println!("\nThe store itself answers the same read in {store:.3} ms. Hono's size leaves out Node.js.");
     if spread > BUSY {
         println!(

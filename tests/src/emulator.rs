@@ -16,7 +16,14 @@ pub struct Store {
     pub table: String,
     /// A fresh table of request counters.
     pub counters: String,
-    _embedded: Option<Database>,
+    embedded: Option<Database>,
+}
+
+impl Store {
+    /// Whether this is the fast one, in this process.
+    pub fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
 }
 
 /// The variable that names the independent emulator: `scripts/with-emulator` sets it.
@@ -49,7 +56,7 @@ async fn on(endpoint: &str, table: String, embedded: Option<Database>) -> Store 
     tables::create_one(&aws.dynamodb, &table, &["pk", "sk"], &[("byColour", "colour")]).await.expect("a new table");
     let counters = format!("{table}-counters");
     tables::create_one(&aws.dynamodb, &counters, &["pk"], &[]).await.expect("a new table");
-    Store { aws, endpoint: endpoint.to_owned(), table, counters, _embedded: embedded }
+    Store { aws, endpoint: endpoint.to_owned(), table, counters, embedded }
 }
 
 /// Declares a test twice: on the embedded server and on the independent one.
