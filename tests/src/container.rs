@@ -21,9 +21,14 @@ use crate::{logs, server::SETTINGS};
 /// How long a start or an end may take on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The image that is run in place of the binary.
+/// A program that is started in place of the binary.
+fn in_place() -> Option<OsString> {
+    env::var_os("CONTAINER")
+}
+
+/// The image that this program runs, if it does.
 fn image() -> Option<OsString> {
-    env::var_os("IMAGE")
+    env::var_os("IMAGE").filter(|_| in_place().is_some())
 }
 
 /// A running container. It is stopped when this is dropped.
@@ -39,7 +44,7 @@ pub struct Container {
 impl Container {
     /// The binary, or what stands for it, without an environment.
     pub fn command(binary: &Path) -> Command {
-        let mut command = Command::new(env::var_os("CONTAINER").unwrap_or_else(|| binary.into()));
+        let mut command = Command::new(in_place().unwrap_or_else(|| binary.into()));
         command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         command.envs(image().map(|image| ("IMAGE", image)));
         command
@@ -48,6 +53,11 @@ impl Container {
     /// Whether this is a binary itself, which can be killed and measured, and not a program that runs an image.
     pub fn is_the_process() -> bool {
         image().is_none()
+    }
+
+    /// Whether it was built with the tests, with all features of the workspace.
+    pub fn is_ours() -> bool {
+        in_place().is_none()
     }
 
     /// Starts the container on a DynamoDB, with some settings changed, on ports that are free.

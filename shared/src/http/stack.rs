@@ -96,8 +96,8 @@ impl Stack {
     /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
     /// 15. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     ///
-    /// `/health` has 1 and 6 alone, and asks for what 11 does: it is asked all the time, and nobody wants to read or pay for
-    /// that.
+    /// `/health` has 1 and 6 alone, in one, and asks for what 11 does: it is asked all the time, and nobody wants to read or
+    /// pay for that.
     pub fn wrap(self, routes: Router) -> Router {
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
         let layers = ServiceBuilder::new()
@@ -119,16 +119,16 @@ impl Stack {
             .layer(from_fn(compress::limit_encoded))
             .layer(compress::unpack())
             .layer(DefaultBodyLimit::max(BODY_LIMIT));
-        let few_layers =
-            ServiceBuilder::new().layer(from_fn(identify)).layer(from_fn_with_state(self.docs_url, render_errors));
-        let health =
-            Router::new().route("/health", get(health)).method_not_allowed_fallback(|_: Fit| method_not_allowed());
+        let health = Router::new()
+            .route("/health", get(health))
+            .method_not_allowed_fallback(|_: Fit| method_not_allowed())
+            .layer(from_fn_with_state(self.docs_url, identify_and_render));
         Router::new()
             .merge(routes)
             .fallback(unknown_route)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(layers)
-            .merge(health.layer(few_layers))
+            .merge(health)
     }
 }
 
@@ -171,14 +171,28 @@ pub(crate) fn set_common_headers(headers: &mut HeaderMap, context: Option<&Reque
 async fn render_errors(State(docs_url): State<Arc<str>>, request: Request, next: Next) -> Response {
     let context = request.extensions().get::<RequestContext>().cloned();
     let response = next.run(request).await;
+    match context {
+        Some(context) => rendered(response, &context, &docs_url),
+        None => response,
+    }
+}
+
+async fn identify_and_render(State(docs_url): State<Arc<str>>, request: Request, next: Next) -> Response {
+    let context = RequestContext::new(request.headers(), request.uri(), request.extensions());
+    let mut response = rendered(next.run(request).await, &context, &docs_url);
+    set_common_headers(response.headers_mut(), Some(&context));
+    response
+}
+
+/// An answer that has a body, should it be an error.
+fn rendered(response: Response, context: &RequestContext, docs_url: &str) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let Some(context) = context else { return response };
     // A failure without our error comes from the framework: same model, no details.
     let error = response.extensions().get::<ApiError>().cloned().unwrap_or_else(|| ApiError::from_status(status));
-    let mut rendered = error.render(&context, &docs_url);
+    let mut rendered = error.render(context, docs_url);
     // What layers further in have added, such as `Allow`. What describes the body is described anew.
     let described = [CONTENT_TYPE, CONTENT_LENGTH];
     for (name, value) in response.headers().iter().filter(|(name, _)| !described.contains(name)) {

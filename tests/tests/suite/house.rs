@@ -144,7 +144,8 @@ fn every_setting_is_documented() {
         assert!(documented.contains(name), "docs/development.md does not have {name}");
     }
     let elsewhere = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
-    let by_tests = ["AWS_EMULATOR_URL", "CONTAINER", "DEPLOYED_ESTATE", "FUZZ_MUTATIONS", "FUZZ_SEED", "UPDATE_GOLDEN"];
+    let by_tests =
+        ["AWS_EMULATOR_URL", "CONTAINER", "DEPLOYED_ESTATE", "FUZZ_MUTATIONS", "FUZZ_SEED", "IMAGE", "UPDATE_GOLDEN"];
     for name in documented {
         let derived = name.strip_suffix("_ID").is_some_and(|base| read_by_code.contains(base));
         let known = elsewhere.contains(&name.as_str()) || by_tests.contains(&name.as_str());
@@ -156,7 +157,7 @@ fn every_setting_is_documented() {
 fn settings_in(text: &str) -> Vec<String> {
     let looks_like_one = |word: &&str| {
         word.len() > 3
-            && (word.contains('_') || ["CONTAINER", "PORT", "WORKERS"].contains(word))
+            && (word.contains('_') || ["CONTAINER", "IMAGE", "PORT", "WORKERS"].contains(word))
             && !word.starts_with("CARGO_")
             && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
             && !shared::Code::ALL.iter().any(|code| code.facts().name == *word)

@@ -22,7 +22,10 @@ mod writes;
 
 use tests::container::Container;
 
-/// Starts the container on a DynamoDB, with some settings changed.
+const DOCKERFILE: &str = include_str!("../../Dockerfile");
+
+/// Starts the container on a DynamoDB, with what the image sets, and some settings changed.
 async fn container<'a>(endpoint: &str, changes: impl IntoIterator<Item = (&'a str, &'a str)>) -> Container {
-    Container::start(env!("CARGO_BIN_EXE_container").as_ref(), endpoint, changes).await
+    let of_image = DOCKERFILE.lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('='));
+    Container::start(env!("CARGO_BIN_EXE_container").as_ref(), endpoint, of_image.chain(changes)).await
 }

@@ -14,15 +14,9 @@ const MB: u64 = 1024 * 1024;
 const LARGEST: usize = 20 * 1024 * 1024;
 /// Connections, and what the allocator keeps: for a thousand clients.
 const REST: u64 = 96 * MB;
-const DOCKERFILE: &str = include_str!("../../Dockerfile");
 
 /// What one thumbnail of any picture takes at most: docs/thumbnails.md.
 const DEAREST: u64 = 400 * MB;
-
-/// What the image sets: glibc keeps a freed block for the next one, in each of its arenas, unless it is told what is large.
-pub(crate) fn of_image<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
-    DOCKERFILE.lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('='))
-}
 
 /// A bucket with a small photo, and one in a file that is as large as a file may be.
 async fn photos() -> SocketAddr {
@@ -61,7 +55,7 @@ async fn a_thousand_thumbnails_at_once_take_the_memory_of_those_that_are_made() 
     let bucket = format!("http://{}", photos().await);
     // Nothing of a thumbnail needs the database. The queue is what is looked at, not the limits in front of it.
     let limits = [("MAX_IN_FLIGHT", "2000"), ("MAX_WAIT_MS", "60000")];
-    let changes = limits.into_iter().chain([("AWS_ENDPOINT_URL_S3", bucket.as_str())]).chain(of_image());
+    let changes = limits.into_iter().chain([("AWS_ENDPOINT_URL_S3", bucket.as_str())]);
     let (container, client) = (container("http://127.0.0.1:1", changes).await, plain_client());
     let status = async |target: String| status(&container, &client, target).await;
     assert_eq!(status("/images/small.jpg?w=32".into()).await, 200);
@@ -108,7 +102,6 @@ async fn no_picture_takes_more_than_the_docs_say() {
         let bucket = format!("http://{}", bucket(move |_| picture.clone()).await);
         // Each in a process of its own, so that none hides behind another.
         let changes = [("AWS_ENDPOINT_URL_S3", bucket.as_str()), ("REQUEST_TIMEOUT_MS", "10000")];
-        let changes = changes.into_iter().chain(of_image());
         let (container, client) = (container("http://127.0.0.1:1", changes).await, plain_client());
         let before = container.peak_memory();
         for format in ["jpeg", "webp"] {
