@@ -33,7 +33,7 @@ const KILLS: u32 = 5;
 on_every_store!(phones_end_equal_although_the_server_is_killed);
 
 async fn phones_end_equal_although_the_server_is_killed(store: Store) {
-    let writes = if store.is_embedded() { WRITES } else { FEWER_WRITES };
+    let quota = if store.is_embedded() { WRITES } else { FEWER_WRITES };
     let mut server = Server::start(&store).await;
     let client = Client::new(server.address());
     let progress = Arc::default();
@@ -41,15 +41,15 @@ async fn phones_end_equal_although_the_server_is_killed(store: Store) {
     let mut writers = JoinSet::new();
     for number in 0..WRITERS {
         let writer = Writer::new(client.clone(), number, Arc::clone(&progress));
-        writers.spawn(writer.run(writes));
+        writers.spawn(writer.run(quota));
     }
     let mut phones = JoinSet::new();
     for number in 1..=PHONES {
         let (phone, progress) = (Phone::new(client.clone(), number * number * 10), Arc::clone(&progress));
-        phones.spawn(phone.sync_until(move || writer::total(&progress) >= WRITERS * writes));
+        phones.spawn(phone.sync_until(move || writer::total(&progress) >= WRITERS * quota));
     }
     for kill in 1..=KILLS {
-        let goal = WRITERS * writes * kill as usize / (KILLS as usize + 1);
+        let goal = WRITERS * quota * kill as usize / (KILLS as usize + 1);
         while writer::total(&progress) < goal {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
