@@ -90,17 +90,17 @@ fn contestants() -> Result<[Contestant; 3], Failure> {
     // target/<profile>/bench: the others stand beside it, wherever the target folder is.
     let profile = exe.parent().ok_or("the benchmark must run from cargo's target folder")?;
     let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("hono/dist/index.cjs");
-    let binary = |name: &'static str, file: &str, build| Contestant {
+    let binary = |name| Contestant {
         name,
-        program: profile.join(file),
+        program: profile.join(name),
         args: Vec::new(),
-        artifact: profile.join(file),
-        build,
+        artifact: profile.join(name),
+        build: BUILD,
         measured: Measured::default(),
     };
     Ok([
-        binary("users", "users", BUILD),
-        binary("bare", "bare", BUILD),
+        binary("users"),
+        binary("bare"),
         Contestant {
             name: "hono",
             program: "node".into(),

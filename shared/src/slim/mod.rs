@@ -69,6 +69,7 @@ pub use self::field::{Field, Slim};
 pub use self::level::Level;
 pub use self::selection::Selection;
 pub use self::write::{ObjectWriter, Selected, Slimmed};
+
 /// Implements [`Slim`](trait@Slim) for a struct with named fields.
 ///
 /// ```
