@@ -4,7 +4,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use aws_sdk_dynamodb::{Client, config::HttpClient};
@@ -25,7 +29,8 @@ use tower::ServiceExt;
 
 use crate::{Failure, meter::Meter};
 
-/// How much longer each call of the store takes here, so that the time of an answer tells how many came one after another.
+/// How much longer each call of the store takes here, so that those that are sent at one time are all under way before the
+/// first of them ends.
 const DELAY: Duration = Duration::from_millis(100);
 
 /// What phones ask for. `cost/traffic.json` gives each its share.
@@ -189,15 +194,14 @@ async fn measure(asked: &Asked) -> Result<Value, Failure> {
     let mut app = app::with(env, &database.endpoint())?;
     let (target, tag) = phone(&app, "identity")?.prepare(asked).await?;
 
-    app.aws.dynamodb = delayed(&meter.on(&app.aws.dynamodb))?;
+    let waits = Waits::default();
+    app.aws.dynamodb = waits.on(&meter.on(&app.aws.dynamodb))?;
     let phone = phone(&app, "br")?;
     // As on an instance that is warm: it knows what the caller has asked in the window before.
     phone.send(&Method::GET, "/api/v2/users/me", None, None).await?;
-    meter.take();
-    let start = Instant::now();
+    (meter.take(), waits.take());
     let answer = phone.send(&asked.method, &target, tag.as_deref(), asked.body.as_ref()).await?;
-    let waits = u64::try_from(start.elapsed().as_millis() / DELAY.as_millis())?;
-    let units = meter.take();
+    let (units, waits) = (meter.take(), waits.take());
     database.stop().await;
     Ok(json!({ "status": answer.status().as_u16(), "bytes": hundreds(answer.body().len()), "waits": waits,
                "readUnits": units.read, "writeUnits": units.written }))
@@ -208,23 +212,46 @@ fn phone(app: &App, coding: &'static str) -> Result<Phone, Failure> {
     Ok(Phone { service: app::service(app)?, token, coding })
 }
 
-fn delayed(client: &Client) -> Result<Client, Failure> {
-    let inner = client.config().http_client().ok_or("the client has no HTTP client")?;
-    let http = http_client_fn(move |settings, components| {
-        SharedHttpConnector::new(Delayed(inner.http_connector(settings, components)))
-    });
-    Ok(Client::from_conf(client.config().to_builder().http_client(http).build()))
+/// Counts how many calls of the store came one after another: a call is one more than the longest row of calls that had
+/// ended when it began. That is what a request waits for, and no slow machine changes it, as it would change the time.
+#[derive(Clone, Debug, Default)]
+struct Waits(Arc<AtomicU64>);
+
+impl Waits {
+    /// The same client, counted.
+    fn on(&self, client: &Client) -> Result<Client, Failure> {
+        let (waits, inner) = (self.clone(), client.config().http_client().ok_or("the client has no HTTP client")?);
+        let http = http_client_fn(move |settings, components| {
+            SharedHttpConnector::new(Counted {
+                waits: waits.clone(),
+                inner: inner.http_connector(settings, components),
+            })
+        });
+        Ok(Client::from_conf(client.config().to_builder().http_client(http).build()))
+    }
+
+    /// What was counted since the last call.
+    fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]
-struct Delayed(SharedHttpConnector);
+struct Counted {
+    waits: Waits,
+    inner: SharedHttpConnector,
+}
 
-impl HttpConnector for Delayed {
+impl HttpConnector for Counted {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let connector = self.0.clone();
+        let Self { waits: Waits(ended), inner } = self;
+        let (ended, inner) = (Arc::clone(ended), inner.clone());
         HttpConnectorFuture::new(async move {
+            let row = ended.load(Ordering::Relaxed) + 1;
             tokio::time::sleep(DELAY).await;
-            connector.call(request).await
+            let answer = inner.call(request).await;
+            ended.fetch_max(row, Ordering::Relaxed);
+            answer
         })
     }
 }
