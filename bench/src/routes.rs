@@ -33,7 +33,7 @@ use crate::{Failure, meter::Meter};
 /// first of them ends.
 const DELAY: Duration = Duration::from_millis(100);
 
-/// What phones ask for. `cost/traffic.json` gives each its share.
+/// What phones ask for; what writes comes last. `cost/traffic.json` gives each its share.
 fn requests() -> Vec<Asked> {
     let line = |n: u32| json!({ "productId": format!("p-{n:04}"), "quantity": 1 });
     let order = || json!({ "items": [line(1), line(2), line(3)], "note": "Leave it at the door." });
@@ -145,10 +145,13 @@ pub(crate) enum Output {
 
 /// Measures, and prints or compares.
 pub(crate) async fn run(output: &Output) -> Result<(), Failure> {
+    let database = Database::in_memory().await?;
+    demo::prepare(&database, demo::TEST_EPOCH).await?;
     let mut routes = Map::new();
     for asked in requests() {
-        routes.insert(asked.name.to_owned(), measure(&asked).await?);
+        routes.insert(asked.name.to_owned(), measure(&asked, &database).await?);
     }
+    database.stop().await;
     match output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&routes)?),
         Output::Check(file) => check(file, &routes)?,
@@ -184,10 +187,8 @@ fn check(file: &Path, routes: &Map<String, Value>) -> Result<(), Failure> {
     }
 }
 
-/// On a database of its own, since some requests write.
-async fn measure(asked: &Asked) -> Result<Value, Failure> {
-    let database = Database::in_memory().await?;
-    demo::prepare(&database, demo::TEST_EPOCH).await?;
+/// On an instance of its own, which keeps no answer to the requests before.
+async fn measure(asked: &Asked, database: &Database) -> Result<Value, Failure> {
     let meter = Meter::default();
     // The counters are as slow as everything else here, and no request does without.
     let env = settings::env().with([("RATE_LIMIT_TIMEOUT_MS", "800")]);
@@ -202,7 +203,6 @@ async fn measure(asked: &Asked) -> Result<Value, Failure> {
     (meter.take(), waits.take());
     let answer = phone.send(&asked.method, &target, tag.as_deref(), asked.body.as_ref()).await?;
     let (units, waits) = (meter.take(), waits.take());
-    database.stop().await;
     Ok(json!({ "status": answer.status().as_u16(), "bytes": hundreds(answer.body().len()), "waits": waits,
                "readUnits": units.read, "writeUnits": units.written }))
 }
