@@ -8,7 +8,7 @@ use std::{
 
 use axum::extract::FromRequestParts;
 use http::{Extensions, HeaderMap, Uri, request::Parts};
-use uuid::Builder;
+use uuid::{Builder, Uuid};
 
 use crate::{
     error::ApiError,
@@ -149,21 +149,28 @@ struct Inner {
 }
 
 impl RequestContext {
-    /// Takes the client's `X-Request-Id` if it is sane, else the platform's id, else a new UUID.
+    /// Reads who has sent a request, and what for.
     pub(crate) fn new(headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> Self {
-        let invocation = extensions.get::<InvocationId>();
-        let request_id = headers
-            .get("x-request-id")
-            .and_then(|value| value.to_str().ok())
-            .filter(|id| is_sane(id))
-            .map(str::to_owned)
-            .or_else(|| invocation.map(|InvocationId(id)| id.clone()).filter(|id| is_sane(id)))
-            .unwrap_or_else(|| Builder::from_random_bytes(rand::random()).into_uuid().to_string());
+        let request_id = Self::id(headers, extensions);
         let path = uri.path().to_owned();
         let version = ApiVersion::of_path(&path);
         let trace = Trace::of(headers, extensions.get().map(|XrayTrace(id)| id.as_str()));
         let trace = trace.within(extensions.get().map(|OwnSpan(own)| *own));
         Self(Arc::new(Inner { request_id, path, version, trace }))
+    }
+
+    /// The client's `X-Request-Id` if it is sane, else the platform's id, else a new UUID.
+    pub(crate) fn id(headers: &HeaderMap, extensions: &Extensions) -> String {
+        let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+        let platform = || extensions.get().map(|InvocationId(id)| id.as_str());
+        let sane = sent.filter(|id| is_sane(id)).or_else(|| platform().filter(|id| is_sane(id)));
+        sane.map_or_else(
+            || {
+                let id = Builder::from_random_bytes(rand::random()).into_uuid();
+                id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
+            },
+            str::to_owned,
+        )
     }
 
     /// The id of this request.

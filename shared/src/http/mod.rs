@@ -10,6 +10,7 @@ pub mod context;
 mod cors;
 pub mod edit;
 pub mod extract;
+mod health;
 pub mod idempotency;
 mod json;
 pub mod limit;

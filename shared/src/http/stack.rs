@@ -13,17 +13,15 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequestParts, Request, State},
     middleware::{Next, from_extractor, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Uri,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
         STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
     },
     request::Parts,
 };
-use serde_json::json;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -32,7 +30,7 @@ use super::{
     auth::{Auth, Identity},
     cache, compress,
     context::{AwaitsBody, Deadline, Ends, Overloaded, RequestContext, ResponseLimit, Unreadable},
-    cors,
+    cors, health,
     limit::{self, Limiter},
     record,
     share::{self, Share},
@@ -96,8 +94,7 @@ impl Stack {
     /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
     /// 15. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     ///
-    /// `/health` has 1 and 6 alone, in one, and asks for what 11 does: it is asked all the time, and nobody wants to read or
-    /// pay for that.
+    /// `/health` has no layer: it is asked all the time, and nobody wants to read or pay for that.
     pub fn wrap(self, routes: Router) -> Router {
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
         let layers = ServiceBuilder::new()
@@ -119,10 +116,7 @@ impl Stack {
             .layer(from_fn(compress::limit_encoded))
             .layer(compress::unpack())
             .layer(DefaultBodyLimit::max(BODY_LIMIT));
-        let health = Router::new()
-            .route("/health", get(health))
-            .method_not_allowed_fallback(|_: Fit| method_not_allowed())
-            .layer(from_fn_with_state(self.docs_url, identify_and_render));
+        let health = health::router(self.docs_url);
         Router::new()
             .merge(routes)
             .fallback(unknown_route)
@@ -132,16 +126,12 @@ impl Stack {
     }
 }
 
-async fn health(_: Fit) -> Response {
-    axum::Json(json!({ "status": "ok" })).into_response()
-}
-
 async fn unknown_route() -> ApiError {
     ApiError::not_found("There is no such route.")
 }
 
 /// axum adds the `Allow` header.
-async fn method_not_allowed() -> ApiError {
+pub(super) async fn method_not_allowed() -> ApiError {
     ApiError::new(Code::MethodNotAllowed, "This route exists, but not with this method; see the Allow header.")
 }
 
@@ -163,7 +153,14 @@ pub(crate) fn set_common_headers(headers: &mut HeaderMap, context: Option<&Reque
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // A route that wants to be cached says so itself.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if let Some(id) = context.and_then(|context| HeaderValue::from_str(context.request_id()).ok()) {
+    if let Some(context) = context {
+        set_request_id(headers, context.request_id().to_owned());
+    }
+}
+
+/// The header by which the client names the request to whoever reads the log.
+pub(super) fn set_request_id(headers: &mut HeaderMap, id: String) {
+    if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(X_REQUEST_ID, id);
     }
 }
@@ -177,15 +174,8 @@ async fn render_errors(State(docs_url): State<Arc<str>>, request: Request, next:
     }
 }
 
-async fn identify_and_render(State(docs_url): State<Arc<str>>, request: Request, next: Next) -> Response {
-    let context = RequestContext::new(request.headers(), request.uri(), request.extensions());
-    let mut response = rendered(next.run(request).await, &context, &docs_url);
-    set_common_headers(response.headers_mut(), Some(&context));
-    response
-}
-
 /// An answer that has a body, should it be an error.
-fn rendered(response: Response, context: &RequestContext, docs_url: &str) -> Response {
+pub(super) fn rendered(response: Response, context: &RequestContext, docs_url: &str) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -220,30 +210,33 @@ impl<S: Sync> FromRequestParts<S> for Fit {
     type Rejection = ApiError;
 
     async fn from_request_parts(Parts { uri, headers, extensions, .. }: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        if extensions.get::<Overloaded>().is_some() {
-            return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
-        }
-        if extensions.get::<Unreadable>().is_some() {
-            return Err(ApiError::new(
-                Code::ValidationError,
-                "The request cannot be read: its target, host or body is malformed.",
-            ));
-        }
-        let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
-        if target > URI_LIMIT {
-            let message = format!("The request target may have up to {URI_LIMIT} bytes.");
-            return Err(ApiError::new(Code::UriTooLong, message));
-        }
-        // A token has a limit of its own, and an answer.
-        let counted = headers.iter().filter(|(name, _)| *name != AUTHORIZATION);
-        let size: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if size > HEADERS_LIMIT {
-            let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
-            return Err(ApiError::new(Code::HeadersTooLarge, message));
-        }
-        compress::check(headers, extensions)?;
-        Ok(Self)
+        fits(uri, headers, extensions).map(|()| Self)
     }
+}
+
+pub(super) fn fits(uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Result<(), ApiError> {
+    if extensions.get::<Overloaded>().is_some() {
+        return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
+    }
+    if extensions.get::<Unreadable>().is_some() {
+        return Err(ApiError::new(
+            Code::ValidationError,
+            "The request cannot be read: its target, host or body is malformed.",
+        ));
+    }
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > URI_LIMIT {
+        let message = format!("The request target may have up to {URI_LIMIT} bytes.");
+        return Err(ApiError::new(Code::UriTooLong, message));
+    }
+    // A token has a limit of its own, and an answer.
+    let counted = headers.iter().filter(|(name, _)| *name != AUTHORIZATION);
+    let size: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > HEADERS_LIMIT {
+        let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
+        return Err(ApiError::new(Code::HeadersTooLarge, message));
+    }
+    compress::check(headers, extensions)
 }
 
 async fn refuse_oversized(request: Request, next: Next) -> Result<Response, ApiError> {
