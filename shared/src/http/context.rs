@@ -149,28 +149,14 @@ struct Inner {
 }
 
 impl RequestContext {
-    /// Reads who has sent a request, and what for.
+    /// Reads the id, path, version and trace of a request.
     pub(crate) fn new(headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> Self {
-        let request_id = Self::id(headers, extensions);
+        let request_id = request_id(headers, extensions);
         let path = uri.path().to_owned();
         let version = ApiVersion::of_path(&path);
         let trace = Trace::of(headers, extensions.get().map(|XrayTrace(id)| id.as_str()));
         let trace = trace.within(extensions.get().map(|OwnSpan(own)| *own));
         Self(Arc::new(Inner { request_id, path, version, trace }))
-    }
-
-    /// The client's `X-Request-Id` if it is sane, else the platform's id, else a new UUID.
-    pub(crate) fn id(headers: &HeaderMap, extensions: &Extensions) -> String {
-        let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-        let platform = || extensions.get().map(|InvocationId(id)| id.as_str());
-        let sane = sent.filter(|id| is_sane(id)).or_else(|| platform().filter(|id| is_sane(id)));
-        sane.map_or_else(
-            || {
-                let id = Builder::from_random_bytes(rand::random()).into_uuid();
-                id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
-            },
-            str::to_owned,
-        )
     }
 
     /// The id of this request.
@@ -192,6 +178,20 @@ impl RequestContext {
     pub fn trace(&self) -> &Trace {
         &self.0.trace
     }
+}
+
+/// The id of a request: the client's `X-Request-Id` if it is sane, else the platform's id, else a new UUID.
+pub(super) fn request_id(headers: &HeaderMap, extensions: &Extensions) -> String {
+    let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    let platform = || extensions.get().map(|InvocationId(id)| id.as_str());
+    let sane = sent.filter(|id| is_sane(id)).or_else(|| platform().filter(|id| is_sane(id)));
+    sane.map_or_else(
+        || {
+            let id = Builder::from_random_bytes(rand::random()).into_uuid();
+            id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
+        },
+        str::to_owned,
+    )
 }
 
 /// An id goes into logs and headers: short, and without anything that could end a line or a field.

@@ -13,12 +13,16 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
-use super::{context::RequestContext, stack};
+use super::{
+    context::{self, RequestContext},
+    stack,
+};
 use crate::error::ApiError;
 
 const BODY: &str = r#"{"status":"ok"}"#;
 
-/// The route, as whole as the others are with their layers. It has none: they would take longer than the answer.
+/// The route. It has no layers, which would take longer than the answer, and does itself what they would: the common
+/// headers, the request's id, the refusal of what does not fit, the body of an error.
 pub(super) fn router(docs_url: Arc<str>) -> Router {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -46,16 +50,24 @@ impl Health {
     }
 }
 
+fn fits(request: &Request) -> Result<(), ApiError> {
+    stack::fits(request.uri(), request.headers(), request.extensions())
+}
+
 async fn answer(State(health): State<Arc<Health>>, request: Request) -> Response {
-    if let Err(error) = stack::fits(request.uri(), request.headers(), request.extensions()) {
+    if let Err(error) = fits(&request) {
         return health.refuse(error, &request);
     }
     let mut response = Response::new(BODY.into());
     *response.headers_mut() = health.headers.clone();
-    stack::set_request_id(response.headers_mut(), RequestContext::id(request.headers(), request.extensions()));
+    stack::set_request_id(response.headers_mut(), context::request_id(request.headers(), request.extensions()));
     response
 }
 
 async fn refuse_method(State(health): State<Arc<Health>>, request: Request) -> Response {
-    health.refuse(stack::method_not_allowed().await, &request)
+    let error = match fits(&request) {
+        Ok(()) => stack::method_not_allowed().await,
+        Err(error) => error,
+    };
+    health.refuse(error, &request)
 }

@@ -94,7 +94,8 @@ impl Stack {
     /// 14. `enforce`: the rate limit, which needs 13, and runs beside the handler of a read.
     /// 15. unpacking of the body, and its limit, which the extractors apply to what was unpacked.
     ///
-    /// `/health` has no layer: it is asked all the time, and nobody wants to read or pay for that.
+    /// `/health` has none of these, and does what 1, 6 and 11 do itself: it is asked all the time, and nobody wants to read
+    /// or pay for more.
     pub fn wrap(self, routes: Router) -> Router {
         // Joined into one: axum boxes what each `Router::layer` adds, and clones it for each layer around it.
         let layers = ServiceBuilder::new()
@@ -203,7 +204,7 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
     ApiError::internal(format!("panic: {text}")).into_response()
 }
 
-/// A request that is neither too large, nor malformed, nor too much.
+/// A request that [`fits`].
 struct Fit;
 
 impl<S: Sync> FromRequestParts<S> for Fit {
@@ -214,6 +215,7 @@ impl<S: Sync> FromRequestParts<S> for Fit {
     }
 }
 
+/// Refuses a request that is too large, malformed or too much.
 pub(super) fn fits(uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Result<(), ApiError> {
     if extensions.get::<Overloaded>().is_some() {
         return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
