@@ -60,3 +60,19 @@ async fn every_form_has_its_answer() {
     assert!(wrong.is_empty(), "{wrong:?}");
     assert_eq!(Wire::open(container.address).await.get("/health").await.status, 200);
 }
+
+/// The answer is made once for all, and still names the request that it answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answer_of_health_has_an_id_of_its_own() {
+    let database = demo_database().await;
+    let container = container(&database.endpoint(), []).await;
+    let mut wire = Wire::open(container.address).await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let answer = wire.get("/health").await;
+        assert_eq!((answer.status, answer.headers["content-length"].as_str()), (200, "15"));
+        assert_eq!(answer.json(), serde_json::json!({ "status": "ok" }));
+        ids.push(answer.headers["x-request-id"].clone());
+    }
+    assert!(ids.iter().all(|id| id.len() == 36) && ids[0] != ids[1], "{ids:?}");
+}
