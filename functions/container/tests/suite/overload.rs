@@ -95,8 +95,15 @@ async fn a_write_goes_on_without_its_client() {
 async fn idle_connections_make_room() {
     let database = demo_database().await;
     let container = container(&database.endpoint(), [("MAX_CONNECTIONS", "20")]).await;
+    let before = metrics::value_of(container.metrics, "RequestsInFlight").await;
     let mut first = Wire::open(container.address).await;
     assert_eq!(first.get("/health").await.status, 200);
+    // The client may have its answer before the server knows that it has left, and is idle from then on.
+    let start = Instant::now();
+    while metrics::value_of(container.metrics, "RequestsInFlight").await > before {
+        assert!(start.elapsed() < PATIENCE, "the request does not end");
+    }
+    sleep(Duration::from_millis(10)).await;
     let mut idle = Vec::new();
     for _ in 0..19 {
         idle.push(Wire::open(container.address).await);
