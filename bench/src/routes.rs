@@ -33,6 +33,15 @@ use crate::{Failure, meter::Meter};
 /// first of them ends.
 const DELAY: Duration = Duration::from_millis(100);
 
+/// The limits of time that a request has, in milliseconds.
+const TIME_LIMITS: [&str; 5] = [
+    "REQUEST_TIMEOUT_MS",
+    "HOME_PART_TIMEOUT_MS",
+    "STORE_TIMEOUT_MS",
+    "STORE_ATTEMPT_TIMEOUT_MS",
+    "RATE_LIMIT_TIMEOUT_MS",
+];
+
 /// What phones ask for; what writes comes last. `cost/traffic.json` gives each its share.
 fn requests() -> Vec<Asked> {
     let line = |n: u32| json!({ "productId": format!("p-{n:04}"), "quantity": 1 });
@@ -191,9 +200,7 @@ fn check(file: &Path, routes: &Map<String, Value>) -> Result<(), Failure> {
 async fn measure(asked: &Asked, database: &Database) -> Result<Value, Failure> {
     let meter = Meter::default();
     // Everything is slow here, and nothing may be given up.
-    let patience =
-        ["RATE_LIMIT", "STORE", "STORE_ATTEMPT", "HOME_PART", "REQUEST"].map(|what| format!("{what}_TIMEOUT_MS"));
-    let env = settings::env().with(patience.iter().map(|name| (name.as_str(), "60000")));
+    let env = settings::env().with(TIME_LIMITS.map(|name| (name, "60000")));
     let mut app = app::with(env, &database.endpoint())?;
     let (target, tag) = phone(&app, "identity")?.prepare(asked).await?;
 

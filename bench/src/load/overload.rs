@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What has become of the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// Requests a second that were sent.
-    pub(crate) offered: f64,
+    /// From the first request until the last answer.
+    pub(crate) took: Duration,
     /// Milliseconds of each that was answered with 200.
     pub(crate) admitted: Vec<f64>,
     /// How many were answered with 503.
@@ -57,7 +57,7 @@ pub(crate) async fn run(address: &str, target: &str, rate: f64, time: Duration) 
                 answers.push(client.ask(next).await);
                 next += interval;
             }
-            (answers, Instant::now())
+            answers
         }));
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -71,12 +71,8 @@ pub(crate) async fn run(address: &str, target: &str, rate: f64, time: Duration) 
         answers
     });
     let mut outcome = Outcome::default();
-    let (mut sent, mut last) = (0.0, end);
     for task in tasks {
-        let (answers, ended) = task.await?;
-        last = last.max(ended);
-        for answer in answers {
-            sent += 1.0;
+        for answer in task.await? {
             match answer {
                 Ok((200, took)) => outcome.admitted.push(took),
                 Ok((503, _)) => outcome.shed += 1,
@@ -85,7 +81,7 @@ pub(crate) async fn run(address: &str, target: &str, rate: f64, time: Duration) 
         }
     }
     // What was sent later than it was due was offered in more time.
-    outcome.offered = sent / (last - start).as_secs_f64();
+    outcome.took = start.elapsed().max(time);
     stop.store(true, Ordering::Relaxed);
     for answer in health.await? {
         match answer {

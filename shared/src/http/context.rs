@@ -183,15 +183,14 @@ impl RequestContext {
 /// The id of a request: the client's `X-Request-Id` if it is sane, else the platform's id, else a new UUID.
 pub(super) fn request_id(headers: &HeaderMap, extensions: &Extensions) -> String {
     let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-    let platform = || extensions.get().map(|InvocationId(id)| id.as_str());
-    let sane = sent.filter(|id| is_sane(id)).or_else(|| platform().filter(|id| is_sane(id)));
-    sane.map_or_else(
-        || {
-            let id = Builder::from_random_bytes(rand::random()).into_uuid();
-            id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
-        },
-        str::to_owned,
-    )
+    let platform = extensions.get().map(|InvocationId(id)| id.as_str());
+    let sane = [sent, platform].into_iter().flatten().find(|id| is_sane(id));
+    sane.map_or_else(new_id, str::to_owned)
+}
+
+fn new_id() -> String {
+    let id = Builder::from_random_bytes(rand::random()).into_uuid();
+    id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
 }
 
 /// An id goes into logs and headers: short, and without anything that could end a line or a field.

@@ -15,7 +15,7 @@ use http::{
 
 use super::{
     context::{self, RequestContext},
-    stack,
+    stack::{self, Fit},
 };
 use crate::error::ApiError;
 
@@ -50,12 +50,8 @@ impl Health {
     }
 }
 
-fn fits(request: &Request) -> Result<(), ApiError> {
-    stack::fits(request.uri(), request.headers(), request.extensions())
-}
-
-async fn answer(State(health): State<Arc<Health>>, request: Request) -> Response {
-    if let Err(error) = fits(&request) {
+async fn answer(State(health): State<Arc<Health>>, fit: Result<Fit, ApiError>, request: Request) -> Response {
+    if let Err(error) = fit {
         return health.refuse(error, &request);
     }
     let mut response = Response::new(BODY.into());
@@ -64,9 +60,9 @@ async fn answer(State(health): State<Arc<Health>>, request: Request) -> Response
     response
 }
 
-async fn refuse_method(State(health): State<Arc<Health>>, request: Request) -> Response {
-    let error = match fits(&request) {
-        Ok(()) => stack::method_not_allowed().await,
+async fn refuse_method(State(health): State<Arc<Health>>, fit: Result<Fit, ApiError>, request: Request) -> Response {
+    let error = match fit {
+        Ok(Fit) => stack::method_not_allowed().await,
         Err(error) => error,
     };
     health.refuse(error, &request)

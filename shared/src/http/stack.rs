@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Uri,
+    HeaderMap, HeaderName, HeaderValue,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
         STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -204,41 +204,37 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
     ApiError::internal(format!("panic: {text}")).into_response()
 }
 
-/// A request that [`fits`].
-struct Fit;
+/// A request that is neither too large, nor malformed, nor too much.
+pub(super) struct Fit;
 
 impl<S: Sync> FromRequestParts<S> for Fit {
     type Rejection = ApiError;
 
     async fn from_request_parts(Parts { uri, headers, extensions, .. }: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        fits(uri, headers, extensions).map(|()| Self)
+        if extensions.get::<Overloaded>().is_some() {
+            return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
+        }
+        if extensions.get::<Unreadable>().is_some() {
+            return Err(ApiError::new(
+                Code::ValidationError,
+                "The request cannot be read: its target, host or body is malformed.",
+            ));
+        }
+        let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if target > URI_LIMIT {
+            let message = format!("The request target may have up to {URI_LIMIT} bytes.");
+            return Err(ApiError::new(Code::UriTooLong, message));
+        }
+        // A token has a limit of its own, and an answer.
+        let counted = headers.iter().filter(|(name, _)| *name != AUTHORIZATION);
+        let size: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if size > HEADERS_LIMIT {
+            let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
+            return Err(ApiError::new(Code::HeadersTooLarge, message));
+        }
+        compress::check(headers, extensions)?;
+        Ok(Self)
     }
-}
-
-/// Refuses a request that is too large, malformed or too much.
-pub(super) fn fits(uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Result<(), ApiError> {
-    if extensions.get::<Overloaded>().is_some() {
-        return Err(ApiError::new(Code::Unavailable, "The service is busy; try again shortly."));
-    }
-    if extensions.get::<Unreadable>().is_some() {
-        return Err(ApiError::new(
-            Code::ValidationError,
-            "The request cannot be read: its target, host or body is malformed.",
-        ));
-    }
-    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > URI_LIMIT {
-        let message = format!("The request target may have up to {URI_LIMIT} bytes.");
-        return Err(ApiError::new(Code::UriTooLong, message));
-    }
-    // A token has a limit of its own, and an answer.
-    let counted = headers.iter().filter(|(name, _)| *name != AUTHORIZATION);
-    let size: usize = counted.map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if size > HEADERS_LIMIT {
-        let message = format!("The headers may have up to {HEADERS_LIMIT} bytes in all.");
-        return Err(ApiError::new(Code::HeadersTooLarge, message));
-    }
-    compress::check(headers, extensions)
 }
 
 async fn refuse_oversized(request: Request, next: Next) -> Result<Response, ApiError> {

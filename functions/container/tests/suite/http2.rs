@@ -26,17 +26,6 @@ use crate::{
 
 /// What a client takes of each answer that reads them all.
 const ALL: u32 = 1 << 20;
-/// Nobody else holds a request: the metrics are asked for by one.
-const NONE: f64 = 1.0;
-
-/// Waits until so many requests are being handled.
-async fn in_flight(address: std::net::SocketAddr, is_it: impl Fn(f64) -> bool) {
-    let start = Instant::now();
-    while !is_it(metrics::value_of(address, "RequestsInFlight").await) {
-        assert!(start.elapsed() < PATIENCE, "the requests do not come, or do not end");
-        sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_limits_are_told() {
@@ -204,7 +193,7 @@ async fn a_flood_of_requests_that_are_taken_back_is_borne() {
     }
     let mut other = Wire::open(container.address).await;
     assert_eq!(other.get(PRODUCT).await.status, 200);
-    in_flight(container.metrics, |count| count <= NONE).await;
+    metrics::in_flight(container.metrics, |count| count <= metrics::NONE).await;
     assert_eq!(other.get(PRODUCT).await.status, 200);
 }
 
@@ -268,9 +257,9 @@ async fn a_request_that_is_taken_back_ends() {
     let mut client = Frames::open(container.address, ALL).await;
     client.get(1, PRODUCT).await;
     let start = Instant::now();
-    in_flight(container.metrics, |count| count > NONE).await;
+    metrics::in_flight(container.metrics, |count| count > metrics::NONE).await;
     client.send(RST_STREAM, 0, 1, &CANCEL.to_be_bytes()).await;
-    in_flight(container.metrics, |count| count <= NONE).await;
+    metrics::in_flight(container.metrics, |count| count <= metrics::NONE).await;
     assert!(start.elapsed() < Duration::from_secs(15), "long before its time is over");
     client.is_well(3).await;
 }

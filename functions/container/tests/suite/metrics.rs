@@ -1,14 +1,21 @@
 //! What Prometheus fetches, from a port of its own.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use tests::{
     container::Container,
     server::{demo_database, plain_client},
 };
+use tokio::time::sleep;
 
-use crate::{container, wire::Wire};
+use crate::{
+    container,
+    wire::{PATIENCE, Wire},
+};
 
 async fn metrics(address: SocketAddr) -> String {
     let answer = plain_client()
@@ -116,6 +123,18 @@ pub(crate) async fn value_of(address: SocketAddr, name: &str) -> f64 {
 /// The connections that are open, the one that asks included.
 pub(crate) async fn open_connections(address: SocketAddr) -> f64 {
     value_of(address, "Connections").await
+}
+
+/// The requests in flight when nobody else holds one: the metrics are asked for by one.
+pub(crate) const NONE: f64 = 1.0;
+
+/// Waits until so many requests are in flight.
+pub(crate) async fn in_flight(address: SocketAddr, is_it: impl Fn(f64) -> bool) {
+    let start = Instant::now();
+    while !is_it(value_of(address, "RequestsInFlight").await) {
+        assert!(start.elapsed() < PATIENCE, "the requests do not come, or do not end");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A server sends its spans every second.

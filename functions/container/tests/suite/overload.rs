@@ -5,10 +5,7 @@ use std::time::{Duration, Instant};
 use tests::{container::Container, server::demo_database};
 use tokio::{net::TcpListener, time::sleep};
 
-use crate::{
-    container, metrics,
-    wire::{PATIENCE, Wire},
-};
+use crate::{container, metrics, wire::Wire};
 
 pub(crate) const PRODUCT: &str = "/api/v2/products/p-0001";
 
@@ -32,10 +29,7 @@ pub(crate) async fn busy(container: &Container, target: &str, count: u8) -> Vec<
         wire.write(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).await.unwrap();
         wires.push(wire);
     }
-    let start = Instant::now();
-    while metrics::value_of(container.metrics, "RequestsInFlight").await < before + f64::from(count) {
-        assert!(start.elapsed() < PATIENCE, "the requests do not arrive");
-    }
+    metrics::in_flight(container.metrics, |now| now >= before + f64::from(count)).await;
     wires
 }
 
@@ -77,17 +71,13 @@ async fn a_write_goes_on_without_its_client() {
     let (_silent, endpoint) = silent_store().await;
     let container = container(&endpoint, LONG).await;
     let token = dev::token::issue(&"user-123".parse().unwrap(), None);
-    let before = metrics::value_of(container.metrics, "RequestsInFlight").await;
     let mut wire = Wire::open(container.address).await;
     let head = format!("DELETE /api/v2/orders/some HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n");
     wire.write(format!("{head}if-match: \"1\"\r\n\r\n")).await.unwrap();
-    let start = Instant::now();
-    while metrics::value_of(container.metrics, "RequestsInFlight").await < before + 1.0 {
-        assert!(start.elapsed() < PATIENCE, "the request does not arrive");
-    }
+    metrics::in_flight(container.metrics, |now| now > metrics::NONE).await;
     wire.reset();
     sleep(Duration::from_secs(1)).await;
-    assert!(metrics::value_of(container.metrics, "RequestsInFlight").await > before, "it was given up");
+    assert!(metrics::value_of(container.metrics, "RequestsInFlight").await > metrics::NONE, "it was given up");
 }
 
 /// Above its limit of connections, a server closes those that do nothing, the longest idle first.
@@ -95,15 +85,10 @@ async fn a_write_goes_on_without_its_client() {
 async fn idle_connections_make_room() {
     let database = demo_database().await;
     let container = container(&database.endpoint(), [("MAX_CONNECTIONS", "20")]).await;
-    let before = metrics::value_of(container.metrics, "RequestsInFlight").await;
     let mut first = Wire::open(container.address).await;
     assert_eq!(first.get("/health").await.status, 200);
     // The client may have its answer before the server knows that it has left, and is idle from then on.
-    let start = Instant::now();
-    while metrics::value_of(container.metrics, "RequestsInFlight").await > before {
-        assert!(start.elapsed() < PATIENCE, "the request does not end");
-    }
-    sleep(Duration::from_millis(10)).await;
+    metrics::in_flight(container.metrics, |now| now <= metrics::NONE).await;
     let mut idle = Vec::new();
     for _ in 0..19 {
         idle.push(Wire::open(container.address).await);

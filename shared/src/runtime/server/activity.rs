@@ -368,7 +368,6 @@ impl Handling {
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        self.count.decrement(1.0);
         let mut state = self.activity.state();
         state.handling -= 1;
         state.in_vain = false;
@@ -379,5 +378,8 @@ impl Drop for Handling {
         if let Some(head) = &mut state.head {
             head.since = active;
         }
+        drop(state);
+        // Last: whoever reads that there is no request may rely on the rest.
+        self.count.decrement(1.0);
     }
 }
