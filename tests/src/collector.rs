@@ -12,14 +12,17 @@ use axum::{
     routing::post,
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+
+use crate::server::serve;
+
+/// What came, or what was wrong with it; a handler that panics would be seen by nobody.
+type Received = Arc<Mutex<Vec<Result<Span, String>>>>;
 
 /// A running collector.
 #[derive(Clone, Debug)]
 pub struct Collector {
-    address: std::net::SocketAddr,
-    /// What was wrong with what came; a handler that panics would be seen by nobody.
-    received: Arc<Mutex<Vec<Result<Span, String>>>>,
+    endpoint: String,
+    received: Received,
 }
 
 /// A span as it came.
@@ -40,17 +43,14 @@ pub struct Span {
 impl Collector {
     /// On any free port.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let collector = Self { address, received: Arc::default() };
-        let routes = Router::new().route("/v1/traces", post(traces)).with_state(collector.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        collector
+        let received = Received::default();
+        let routes = Router::new().route("/v1/traces", post(traces)).with_state(Arc::clone(&received));
+        Self { endpoint: serve(routes).await, received }
     }
 
     /// The value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.endpoint.clone()
     }
 
     /// What has come since the last look.
@@ -74,13 +74,13 @@ impl Collector {
     }
 }
 
-async fn traces(State(collector): State<Collector>, headers: HeaderMap, body: String) -> (StatusCode, Json<Value>) {
+async fn traces(State(received): State<Received>, headers: HeaderMap, body: String) -> (StatusCode, Json<Value>) {
     let spans = if headers.get("content-type").is_some_and(|kind| kind == "application/json") {
         read(&body)
     } else {
         Err(format!("{headers:?}"))
     };
-    let mut received = collector.received.lock().expect("no panic");
+    let mut received = received.lock().expect("no panic");
     match spans {
         Ok(spans) => received.extend(spans.into_iter().map(Ok)),
         Err(wrong) => received.push(Err(wrong)),

@@ -54,6 +54,14 @@ pub async fn empty_database() -> Database {
     database
 }
 
+/// Serves routes on a free port of this machine, to the end of the test; says where, as `http://` and an address.
+pub async fn serve(routes: Router) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    format!("http://{address}")
+}
+
 /// A server on a free port of this machine. It stops when this is dropped.
 #[derive(Debug)]
 pub struct Server {

@@ -4,7 +4,6 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,9 +21,11 @@ use axum::{
 use futures_util::stream;
 use http::{HeaderMap, StatusCode};
 use photos::Photo;
-use tests::{case, server::Server};
+use tests::{
+    case,
+    server::{Server, serve},
+};
 use thumbnails_core::{Cancel, Request, Rules, SigningKey, render};
-use tokio::net::TcpListener;
 
 /// Nothing of the route needs the database.
 const NO_DATABASE: &str = "http://127.0.0.1:1";
@@ -38,7 +39,7 @@ fn photo() -> Vec<u8> {
 #[derive(Clone, Default)]
 struct Seen(Arc<AtomicUsize>);
 
-async fn bucket() -> (SocketAddr, Seen) {
+async fn bucket() -> (String, Seen) {
     let seen = Seen::default();
     let counted = seen.clone();
     let object = move |path, headers| {
@@ -46,10 +47,7 @@ async fn bucket() -> (SocketAddr, Seen) {
         object(path, headers)
     };
     let routes = Router::new().route("/bff-images/{*key}", get(object));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    tokio::spawn(async move { axum::serve(listener, routes).await.expect("the bucket serves") });
-    (address, seen)
+    (serve(routes).await, seen)
 }
 
 /// S3's answer to those whom it does not let in.
@@ -92,8 +90,8 @@ async fn object(Path(key): Path<String>, headers: HeaderMap) -> Response {
     }
 }
 
-async fn server(bucket: SocketAddr) -> Server {
-    Server::with(NO_DATABASE, [("AWS_ENDPOINT_URL_S3", &format!("http://{bucket}"))], Router::new()).await
+async fn server(bucket: String) -> Server {
+    Server::with(NO_DATABASE, [("AWS_ENDPOINT_URL_S3", &bucket)], Router::new()).await
 }
 
 async fn ask(server: &Server, target: &str) -> case::Response {
@@ -158,7 +156,7 @@ async fn whatever_the_bucket_does_the_answer_is_in_the_model() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_signed_where_that_is_asked_for() {
     let secret = "a-secret-of-the-tests-for-signed-addresses";
-    let endpoint = format!("http://{}", bucket().await.0);
+    let endpoint = bucket().await.0;
     let settings = [("AWS_ENDPOINT_URL_S3", endpoint.as_str()), ("IMAGES_SECRET", secret)];
     let server = Server::with(NO_DATABASE, settings, Router::new()).await;
     let key = SigningKey::new(secret.as_bytes()).expect("long enough");

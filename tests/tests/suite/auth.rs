@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::{Value, json};
 use tests::{
     case::{Request, Response},
-    server::{Server, demo_database},
+    server::{Server, demo_database, serve},
 };
 
 use crate::lure::Lure;
@@ -242,15 +242,12 @@ async fn a_public_key_is_no_shared_secret() {
 
 /// An identity provider that serves what it is told to.
 async fn provider(keys: std::sync::Arc<std::sync::Mutex<Value>>) -> String {
-    let serve = move || {
+    let told = move || {
         let keys = keys.lock().unwrap().clone();
         async move { axum::Json(keys) }
     };
-    let service = Router::new().route("/jwks.json", axum::routing::get(serve));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, service).await });
-    format!("http://{address}/jwks.json")
+    let endpoint = serve(Router::new().route("/jwks.json", axum::routing::get(told))).await;
+    format!("{endpoint}/jwks.json")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use axum::{Router, routing::get};
 use serde_json::{Value, json};
 use tests::{
     case::{Request, Response},
-    server::{Server, demo_database},
+    server::{Server, demo_database, serve},
 };
 use tokio::net::TcpListener;
 
@@ -242,9 +242,5 @@ async fn refusing(kind: &'static str) -> String {
         let status = http::StatusCode::from_u16(status).unwrap();
         (status, [("content-type", "application/x-amz-json-1.0")], body.to_string())
     };
-    let service = Router::new().fallback(answer);
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, service).await });
-    format!("http://{address}")
+    serve(Router::new().fallback(answer)).await
 }

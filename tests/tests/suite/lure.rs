@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tests::server::serve;
 
 pub(crate) struct Lure {
     pub(crate) url: String,
@@ -18,13 +18,11 @@ pub(crate) struct Lure {
 
 impl Lure {
     pub(crate) async fn lay() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}/lure", listener.local_addr().unwrap());
         let bites = Arc::<AtomicUsize>::default();
         let counter = bites.clone();
         let count = async move || counter.fetch_add(1, Ordering::Relaxed).to_string();
-        tokio::spawn(async { axum::serve(listener, Router::new().fallback(count)).await });
-        Self { url, bites }
+        let endpoint = serve(Router::new().fallback(count)).await;
+        Self { url: format!("{endpoint}/lure"), bites }
     }
 
     /// How often something was asked of it, at whatever path.

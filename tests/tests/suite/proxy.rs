@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use tokio::net::TcpListener;
+use tests::server::serve;
 
 /// What happens to the requests for a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +44,7 @@ impl Proxy {
         let client = reqwest::Client::new();
         let proxy = Self { upstream, client, passed: Arc::default(), fault: Arc::default() };
         let service = Router::new().fallback(forward).with_state(proxy.clone());
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, service).await });
-        (proxy, format!("http://{address}"))
+        (proxy, serve(service).await)
     }
 
     /// What has passed since the last look.

@@ -18,9 +18,10 @@ use shared::{
     image::Images,
     secrets::current_and_previous,
 };
-use tokio::net::TcpListener;
-
-use tests::{emulator::independent_endpoint, server::Server};
+use tests::{
+    emulator::independent_endpoint,
+    server::{Server, serve},
+};
 
 const OLD: &str = "the old secret, which is long enough to be one";
 const NEW: &str = "the new secret, which is long enough to be one";
@@ -42,11 +43,7 @@ impl Manager {
     }
 
     async fn serve(&self) -> String {
-        let service = Router::new().fallback(get_secret_value).with_state(self.clone());
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, service).await });
-        format!("http://{address}")
+        serve(Router::new().fallback(get_secret_value).with_state(self.clone())).await
     }
 }
 

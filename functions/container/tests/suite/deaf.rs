@@ -118,7 +118,7 @@ async fn large_answers_that_nobody_takes_have_only_so_much_memory() {
         return;
     }
     let (database, picture) = (demo_database().await, axum::body::Bytes::from(crate::dear::noise(1900)));
-    let bucket = format!("http://{}", crate::memory::bucket(move |_| picture.clone()).await);
+    let bucket = crate::memory::bucket(move |_| picture.clone()).await;
     let settings = [("AWS_ENDPOINT_URL_S3", bucket.as_str()), ("WRITE_TIMEOUT_MS", "600000")];
     let container = container(&database.endpoint(), settings).await;
     let mut other = Wire::open(container.address).await;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::body::Bytes;
+use axum::{Router, body::Bytes, routing::post};
 use http::{Request, StatusCode, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
@@ -17,7 +17,7 @@ use serde_json::json;
 use tests::{
     case,
     container::Container,
-    server::{demo_database, plain_client, send},
+    server::{demo_database, plain_client, send, serve},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -213,8 +213,12 @@ async fn the_end_comes_in_time() {
     let mut endless = Wire::open(container.address).await;
     endless.write("GET /health HTTP/1.1\r\nx-").await.unwrap();
     sleep(Duration::from_millis(200)).await;
+    let start = Instant::now();
     container.signal("TERM").await;
+    let cut = container.logged(|line| line["message"].as_str().is_some_and(|said| said.contains("were cut"))).await;
+    assert_eq!(cut["connections"], 1);
     assert!(container.ended().await.success());
+    assert!(start.elapsed() < Duration::from_secs(10), "it has its default, 20 s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,6 +282,30 @@ async fn the_store_goes_and_comes_back() {
     }
     assert_eq!(wire.get(PRODUCT).await.status, 200);
     road.abort();
+}
+
+/// A load balancer asks from several nodes, each of them as often as it is told to.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_asks_the_store_once_a_second_at_most() {
+    let (questions, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+    let counted = Arc::clone(&questions);
+    let count = async move |body: String| {
+        counted.fetch_add(usize::from(body.contains("readiness")), Ordering::Relaxed);
+        "{}"
+    };
+    let endpoint = serve(Router::new().route("/", post(count))).await;
+    let container = container(&endpoint, []).await;
+    let mut nodes = Vec::new();
+    for _ in 0..8 {
+        nodes.push(Wire::open(container.address).await);
+    }
+    for _ in 0..10 {
+        for node in &mut nodes {
+            assert_eq!(node.get("/health/ready").await.status, 200);
+        }
+    }
+    let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
+    assert!((1..=seconds + 1).contains(&questions.load(Ordering::Relaxed)), "{questions:?} in {seconds} s");
 }
 
 /// Forwards connections until it is dropped, and all of them with it.

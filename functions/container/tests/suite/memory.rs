@@ -1,11 +1,13 @@
 //! What a flood of thumbnails takes of the memory.
 
-use std::{net::SocketAddr, num::NonZeroUsize, thread::available_parallelism};
+use std::{num::NonZeroUsize, thread::available_parallelism};
 
 use axum::{Router, body::Bytes, extract::Path, routing::get};
 use photos::Photo;
-use tests::{container::Container, server::plain_client};
-use tokio::net::TcpListener;
+use tests::{
+    container::Container,
+    server::{plain_client, serve},
+};
 
 use crate::{container, dear};
 
@@ -19,7 +21,7 @@ const REST: u64 = 96 * MB;
 const DEAREST: u64 = 400 * MB;
 
 /// A bucket with a small photo, and one in a file that is as large as a file may be.
-async fn photos() -> SocketAddr {
+async fn photos() -> String {
     let small = Bytes::from(Photo::of("small").jpeg(64, 48));
     let mut large = Photo::of("large").jpeg(2000, 1500);
     // What follows the end of a picture is read, and means nothing.
@@ -29,12 +31,9 @@ async fn photos() -> SocketAddr {
 }
 
 /// A bucket that answers every key.
-pub(crate) async fn bucket(object: impl Fn(&str) -> Bytes + Clone + Send + Sync + 'static) -> SocketAddr {
+pub(crate) async fn bucket(object: impl Fn(&str) -> Bytes + Clone + Send + Sync + 'static) -> String {
     let object = async move |Path((_, key)): Path<(String, String)>| object(&key);
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/{bucket}/{*key}", get(object))).await });
-    address
+    serve(Router::new().route("/{bucket}/{*key}", get(object))).await
 }
 
 async fn status(container: &Container, client: &reqwest::Client, target: String) -> u16 {
@@ -52,7 +51,7 @@ async fn a_thousand_thumbnails_at_once_take_the_memory_of_those_that_are_made() 
         eprintln!("skipped: the memory of a container in an image cannot be looked at from here");
         return;
     }
-    let bucket = format!("http://{}", photos().await);
+    let bucket = photos().await;
     // Nothing of a thumbnail needs the database. The queue is what is looked at, not the limits in front of it.
     let limits = [("MAX_IN_FLIGHT", "2000"), ("MAX_WAIT_MS", "60000")];
     let changes = limits.into_iter().chain([("AWS_ENDPOINT_URL_S3", bucket.as_str())]);
@@ -99,7 +98,7 @@ async fn no_picture_takes_more_than_the_docs_say() {
     for (name, make, expected) in pictures {
         // Made now: a thumbnail has ten seconds, and the bucket's time would count.
         let picture = Bytes::from(make());
-        let bucket = format!("http://{}", bucket(move |_| picture.clone()).await);
+        let bucket = bucket(move |_| picture.clone()).await;
         // Each in a process of its own, so that none hides behind another.
         let changes = [("AWS_ENDPOINT_URL_S3", bucket.as_str()), ("REQUEST_TIMEOUT_MS", "10000")];
         let (container, client) = (container("http://127.0.0.1:1", changes).await, plain_client());

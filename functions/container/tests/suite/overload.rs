@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use tests::{container::Container, server::demo_database};
 use tokio::{net::TcpListener, time::sleep};
 
-use crate::{container, metrics, wire::Wire};
+use crate::{
+    container, metrics,
+    wire::{PATIENCE, Wire},
+};
 
 pub(crate) const PRODUCT: &str = "/api/v2/products/p-0001";
 
@@ -48,6 +51,50 @@ async fn requests_above_the_limit_are_shed() {
         wire.read().await.is_error(504, "TIMEOUT");
     }
     assert_eq!(wire.get("/api/v2/nothing").await.status, 404, "there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_a_place_as_long_as_it_may() {
+    let (_silent, endpoint) = silent_store().await;
+    let settings = LONG.into_iter().chain([("MAX_IN_FLIGHT", "3"), ("MAX_WAIT_MS", "60000")]);
+    let container = container(&endpoint, settings).await;
+    let mut admitted = busy(&container, PRODUCT, 3).await;
+    let mut wire = Wire::open(container.address).await;
+    let leave = async {
+        sleep(Duration::from_millis(500)).await;
+        admitted.remove(0).reset();
+    };
+    let (answer, ()) = tokio::join!(wire.get("/api/v2/nothing"), leave);
+    assert_eq!(answer.status, 404, "the one that is gone left its place");
+}
+
+/// The threads, and the requests that there may be at a time when nothing else is said.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_as_many_workers_as_it_is_told() {
+    const WORKERS: usize = 3;
+    if !Container::is_the_process() {
+        println!("skipped: the threads of a container in an image cannot be looked at from here");
+        return;
+    }
+    let (_silent, endpoint) = silent_store().await;
+    let container = container(&endpoint, LONG.into_iter().chain([("WORKERS", "3"), ("MAX_WAIT_MS", "2000")])).await;
+    let _busy = busy(&container, PRODUCT, 32 * 3).await;
+    Wire::open(container.address).await.get("/api/v2/nothing").await.is_error(503, "UNAVAILABLE");
+    // tokio's threads for what blocks have the same name, and end when they have had nothing to do for ten seconds.
+    let start = Instant::now();
+    while workers(container.pid()) != WORKERS {
+        assert!(start.elapsed() < PATIENCE, "{} workers", workers(container.pid()));
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// How many threads of a process serve requests.
+#[cfg(target_os = "linux")]
+fn workers(pid: u32) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok());
+    names.filter(|name| name.starts_with("tokio-")).count()
 }
 
 /// With HTTP/1.1 as well, a client that is gone does not keep the place of its request. One that has said all might wait.

@@ -179,7 +179,7 @@ async fn no_request_of_http2_is_lost_when_the_server_is_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_slow_is_finished() {
     let (database, picture) = (demo_database().await, axum::body::Bytes::from(noise(1900)));
-    let bucket = format!("http://{}", bucket(move |_| picture.clone()).await);
+    let bucket = bucket(move |_| picture.clone()).await;
     let settings = [
         ("AWS_ENDPOINT_URL_S3", bucket.as_str()),
         ("DRAIN_DELAY_MS", "0"),

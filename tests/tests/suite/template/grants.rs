@@ -19,10 +19,9 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tests::{
     case::{Case, Request, files},
-    server::{Server, demo_database},
+    server::{Server, demo_database, serve},
     template::{list, load, named, resources},
 };
-use tokio::net::TcpListener;
 
 use super::{code_of, functions, root};
 
@@ -180,10 +179,7 @@ impl Recorder {
         shared::backend::upstream::install_tls_provider();
         let recorder = Self { store, bucket, client: reqwest::Client::new(), seen: Arc::default() };
         let service = Router::new().fallback(record).with_state(recorder.clone());
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, service).await });
-        (recorder, format!("http://{address}"))
+        (recorder, serve(service).await)
     }
 
     fn seen(&self) -> (BTreeSet<Grant>, BTreeSet<String>) {
