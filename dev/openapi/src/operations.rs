@@ -18,6 +18,8 @@ struct Operation {
     body: Option<(&'static [&'static str], Value)>,
     /// What comes back when all went well. Failures are the same for all of them.
     answers: Vec<(u16, Answer)>,
+    /// Whether its answers have entity tags.
+    tagged: bool,
     version: &'static str,
 }
 
@@ -54,6 +56,7 @@ fn read(version: &'static str, path: &str, name: &'static str, summary: &'static
         parameters: Vec::new(),
         body: None,
         answers: vec![(200, Answer::Json(reference(schema)))],
+        tagged: false,
         version,
     }
 }
@@ -64,9 +67,14 @@ impl Operation {
     }
 
     /// With entity tags.
+    fn tagged(self) -> Self {
+        Self { tagged: true, ..self }
+    }
+
+    /// With entity tags that a client may send back.
     fn conditional(mut self) -> Self {
         self.answers.push((304, Answer::NotModified));
-        self.taking(&["If-None-Match"])
+        self.tagged().taking(&["If-None-Match"])
     }
 
     /// With `level`, and from version 2 on `fields`.
@@ -93,7 +101,7 @@ impl Operation {
     }
 
     fn object(&self) -> Value {
-        let answers = self.answers.iter().map(|(status, answer)| (status.to_string(), answer.object()));
+        let answers = self.answers.iter().map(|(status, answer)| (status.to_string(), answer.object(self.tagged)));
         let mut answers: Map<String, Value> = answers.collect();
         let error = format!("#/components/responses/Error{}", self.version);
         answers.insert("default".into(), json!({ "$ref": error }));
@@ -129,9 +137,12 @@ impl Operation {
 }
 
 impl Answer {
-    fn object(&self) -> Value {
+    fn object(&self, tagged: bool) -> Value {
         let header = |name: &str| json!({ "$ref": format!("#/components/headers/{name}") });
-        let headers = json!({ "X-Request-Id": header("X-Request-Id"), "ETag": header("ETag") });
+        let mut headers = json!({ "X-Request-Id": header("X-Request-Id") });
+        if tagged {
+            headers["ETag"] = header("ETag");
+        }
         match self {
             Self::Json(schema) => json!({
                 "description": "As asked for.",
@@ -156,7 +167,7 @@ fn users(version: &'static str) -> Vec<Operation> {
     if version == "V2" {
         all.push(get("/users/me", "getMe", "The caller.").in_views().conditional());
         let edit = get("/users/me", "editMe", "Changes names and preferences of the caller.").in_views();
-        all.push(edit.sending("patch", MERGE_PATCH, "UserPatch").taking(&["If-Match"]));
+        all.push(edit.sending("patch", MERGE_PATCH, "UserPatch").taking(&["If-Match"]).tagged());
     }
     all
 }
@@ -192,15 +203,18 @@ fn orders(version: &'static str) -> Vec<Operation> {
         }
         .in_views()
         .sending("post", JSON, "OrderDraft")
-        .taking(&["Idempotency-Key"]),
+        .taking(&["Idempotency-Key"])
+        .tagged(),
         one("getOrder", "An order.").conditional(),
         one("putOrder", "Makes an order under an id of the client's, or replaces it.")
             .sending("put", JSON, "OrderWrite")
             .taking(&["If-Match", "If-None-Match"])
-            .creating(),
+            .creating()
+            .tagged(),
         one("patchOrder", "Changes some members of an order.")
             .sending("patch", MERGE_PATCH, "OrderPatch")
-            .taking(&["If-Match", "onConflict"]),
+            .taking(&["If-Match", "onConflict"])
+            .tagged(),
         remove.sending("delete", JSON, "OrderDelete").taking(&["If-Match"]),
         get("/orders/delta", "syncOrders", "What has changed in the caller's orders.", "OrderDelta")
             .taking(&["since", "syncLimit"])
@@ -230,8 +244,7 @@ fn others(version: &'static str) -> Vec<Operation> {
             answers: vec![(200, Answer::Image)],
             ..outside("/images/{key}", "getImage", "A picture, made to measure. The key may have slashes.", "")
         }
-        .taking(&["w", "h", "fit", "format", "q", "dpr", "expires", "signature"])
-        .conditional(),
+        .taking(&["w", "h", "fit", "format", "q", "dpr", "expires", "signature"]),
     ]
 }
 

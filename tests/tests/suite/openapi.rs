@@ -1,6 +1,6 @@
 //! docs/openapi.json against the code, and against every golden case: what is written down is what is served.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde_json::{Value, json};
 use tests::{
@@ -16,12 +16,17 @@ fn the_committed_document_is_the_one_of_the_code() {
     assert!(committed == openapi::text(), "run `cargo run -p openapi > docs/openapi.json`");
 }
 
+/// The golden cases of all route groups.
+fn cases() -> impl Iterator<Item = (PathBuf, Case)> {
+    let folders = groups().into_iter().map(|group| root().join("functions").join(group).join("tests/cases"));
+    folders.flat_map(|folder| files(&folder)).map(|file| (file.clone(), Case::read(&file)))
+}
+
 #[test]
 fn every_golden_case_is_as_described() {
     let document = openapi::document();
     let (mut problems, mut seen) = (Vec::new(), BTreeSet::new());
-    for file in groups().iter().flat_map(|group| files(&root().join("functions").join(group).join("tests/cases"))) {
-        let case = Case::read(&file);
+    for (file, case) in cases() {
         if let Err(problem) = check(&document, &case, &mut seen) {
             problems.push(format!("{}: {problem}", file.display()));
         }
@@ -30,6 +35,28 @@ fn every_golden_case_is_as_described() {
     let described = operations(&document).map(|(_, _, operation)| operation["operationId"].clone().to_string());
     let unseen: Vec<_> = described.filter(|id| !seen.contains(id)).collect();
     assert!(unseen.is_empty(), "no golden case succeeds with {unseen:?}");
+}
+
+#[test]
+fn entity_tags_are_described_where_they_come() {
+    let document = openapi::document();
+    let name = |operation: &Value| operation["operationId"].as_str().map(str::to_owned);
+    let with_tags = cases().filter(|(_, case)| {
+        let response = case.response.as_ref();
+        response.is_some_and(|response| response.status < 400 && response.headers.contains_key("etag"))
+    });
+    let given: BTreeSet<_> = with_tags
+        .filter_map(|(_, case)| {
+            let method = case.request.method.to_lowercase().replace("head", "get");
+            name(find(&document, case.request.path_and_query().0, &method)?)
+        })
+        .collect();
+    let tagged = operations(&document).filter(|(_, _, operation)| {
+        let mut answers = operation["responses"].as_object().expect("answers").values();
+        answers.any(|answer| !answer["headers"]["ETag"].is_null())
+    });
+    let described: BTreeSet<_> = tagged.filter_map(|(_, _, operation)| name(operation)).collect();
+    assert_eq!(given, described);
 }
 
 /// The checks above can fail.
