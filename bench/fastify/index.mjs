@@ -2,7 +2,7 @@
 // container that it is measured against, with a process for each core that it has. Nothing is logged, which is in its
 // favour.
 import cluster from 'node:cluster';
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { DynamoDBDocumentClient, GetCommand, QueryCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
@@ -23,7 +23,19 @@ if (cluster.isPrimary && processes > 1) {
 
 async function serve() {
   const store = DynamoDBDocumentClient.from(new DynamoDBClient({}));
-  const app = Fastify({ logger: false });
+  const app = Fastify({ logger: false, requestIdHeader: 'x-request-id', genReqId: () => randomUUID() });
+
+  // What every answer of the container has.
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers({
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'referrer-policy': 'no-referrer',
+      'strict-transport-security': 'max-age=63072000; includeSubDomains',
+      'x-content-type-options': 'nosniff',
+      'x-request-id': request.id,
+    });
+    done();
+  });
 
   // As a Fastify schema: the answer is serialised by a compiled function.
   const text = { type: 'string' };
@@ -41,7 +53,10 @@ async function serve() {
   });
   const page = object({ items: { type: 'array', items: product }, nextCursor: text });
 
-  app.get('/health', { schema: { response: { 200: object({ status: text }) } } }, async () => ({ status: 'ok' }));
+  app.get('/health', { schema: { response: { 200: object({ status: text }) } } }, async (request, reply) => {
+    reply.header('cache-control', 'no-store');
+    return { status: 'ok' };
+  });
 
   app.get('/api/v2/products', { schema: { response: { 200: page } } }, async (request, reply) => {
     const limit = Number(request.query.limit ?? 20);
@@ -60,7 +75,8 @@ async function serve() {
     ]);
     const tag = createHash('sha256').update(`${state.Item?.epoch}:${state.Item?.seq}:${request.url}`).digest('base64url');
     reply.header('etag', `"${tag.slice(0, 22)}"`);
-    reply.header('cache-control', 'public, max-age=60, s-maxage=300');
+    reply.header('cache-control', 'public, max-age=60, s-maxage=300, stale-while-revalidate=60, stale-if-error=86400');
+    reply.header('vary', 'Accept-Encoding');
     const last = found.LastEvaluatedKey;
     return {
       items: found.Items.map(view),

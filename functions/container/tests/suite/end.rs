@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, routing::post};
+use futures_util::future::join_all;
 use http::{Request, StatusCode, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
@@ -216,9 +217,10 @@ async fn the_end_comes_in_time() {
     let start = Instant::now();
     container.signal("TERM").await;
     let cut = container.logged(|line| line["message"].as_str().is_some_and(|said| said.contains("were cut"))).await;
+    let taken = start.elapsed();
     assert_eq!(cut["connections"], 1);
+    assert!((Duration::from_millis(500)..Duration::from_secs(10)).contains(&taken), "{taken:?}");
     assert!(container.ended().await.success());
-    assert!(start.elapsed() < Duration::from_secs(10), "it has its default, 20 s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,28 +286,32 @@ async fn the_store_goes_and_comes_back() {
     road.abort();
 }
 
-/// A load balancer asks from several nodes, each of them as often as it is told to.
+/// A load balancer asks from several nodes at once, each of them as often as it is told to.
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_asks_the_store_once_a_second_at_most() {
     let (questions, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
     let counted = Arc::clone(&questions);
     let count = async move |body: String| {
         counted.fetch_add(usize::from(body.contains("readiness")), Ordering::Relaxed);
+        sleep(Duration::from_millis(50)).await;
         "{}"
     };
     let endpoint = serve(Router::new().route("/", post(count))).await;
-    let container = container(&endpoint, []).await;
+    // A question that is put again counts as well.
+    let settings = [("STORE_TIMEOUT_MS", "60000"), ("STORE_ATTEMPT_TIMEOUT_MS", "60000")];
+    let container = container(&endpoint, settings).await;
     let mut nodes = Vec::new();
     for _ in 0..8 {
         nodes.push(Wire::open(container.address).await);
     }
-    for _ in 0..10 {
-        for node in &mut nodes {
-            assert_eq!(node.get("/health/ready").await.status, 200);
-        }
+    let first = Instant::now();
+    while first.elapsed() < Duration::from_millis(2500) {
+        let answers = join_all(nodes.iter_mut().map(|node| node.get("/health/ready"))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+        sleep(Duration::from_millis(50)).await;
     }
-    let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
-    assert!((1..=seconds + 1).contains(&questions.load(Ordering::Relaxed)), "{questions:?} in {seconds} s");
+    let (asked, seconds) = (questions.load(Ordering::Relaxed), usize::try_from(start.elapsed().as_secs()).unwrap());
+    assert!((2..=seconds + 1).contains(&asked), "asked {asked} times in {seconds} s");
 }
 
 /// Forwards connections until it is dropped, and all of them with it.

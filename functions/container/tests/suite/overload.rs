@@ -1,6 +1,9 @@
 //! More than there is room for: what is refused is told when to come again, and `/health` always answers.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
 
 use tests::{container::Container, server::demo_database};
 use tokio::{net::TcpListener, time::sleep};
@@ -24,7 +27,7 @@ pub(crate) const LONG: [(&str, &str); 3] =
     [("REQUEST_TIMEOUT_MS", "20000"), ("STORE_TIMEOUT_MS", "60000"), ("STORE_ATTEMPT_TIMEOUT_MS", "60000")];
 
 /// Connections with a request each that waits for the store.
-pub(crate) async fn busy(container: &Container, target: &str, count: u8) -> Vec<Wire> {
+pub(crate) async fn busy(container: &Container, target: &str, count: u16) -> Vec<Wire> {
     let before = metrics::value_of(container.metrics, "RequestsInFlight").await;
     let mut wires = Vec::new();
     for _ in 0..count {
@@ -59,37 +62,46 @@ async fn a_request_waits_for_a_place_as_long_as_it_may() {
     let settings = LONG.into_iter().chain([("MAX_IN_FLIGHT", "3"), ("MAX_WAIT_MS", "60000")]);
     let container = container(&endpoint, settings).await;
     let mut admitted = busy(&container, PRODUCT, 3).await;
-    let mut wire = Wire::open(container.address).await;
+    let (mut wire, start) = (Wire::open(container.address).await, Instant::now());
     let leave = async {
         sleep(Duration::from_millis(500)).await;
         admitted.remove(0).reset();
     };
     let (answer, ()) = tokio::join!(wire.get("/api/v2/nothing"), leave);
     assert_eq!(answer.status, 404, "the one that is gone left its place");
+    let waited = start.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(15)).contains(&waited), "{waited:?}");
 }
 
 /// The threads, and the requests that there may be at a time when nothing else is said.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn there_are_as_many_workers_as_it_is_told() {
-    const WORKERS: usize = 3;
     if !Container::is_the_process() {
         println!("skipped: the threads of a container in an image cannot be looked at from here");
         return;
     }
     let (_silent, endpoint) = silent_store().await;
-    let container = container(&endpoint, LONG.into_iter().chain([("WORKERS", "3"), ("MAX_WAIT_MS", "2000")])).await;
-    let _busy = busy(&container, PRODUCT, 32 * 3).await;
+    // Not as many as there would be without the setting.
+    let count = u16::try_from(available_parallelism().unwrap().get() + 1).unwrap();
+    let number = count.to_string();
+    let settings = LONG.into_iter().chain([("WORKERS", number.as_str()), ("MAX_WAIT_MS", "5000")]);
+    let container = container(&endpoint, settings).await;
+    let _busy = busy(&container, PRODUCT, 32 * count).await;
+    let start = Instant::now();
     Wire::open(container.address).await.get("/api/v2/nothing").await.is_error(503, "UNAVAILABLE");
+    assert!(start.elapsed() >= Duration::from_secs(5), "it might have waited");
+    let shed = metrics::value_of(container.metrics, "RequestsShed").await;
+    assert!((shed - 1.0).abs() < 0.1, "{shed} are shed: there is less room");
     // tokio's threads for what blocks have the same name, and end when they have had nothing to do for ten seconds.
     let start = Instant::now();
-    while workers(container.pid()) != WORKERS {
+    while workers(container.pid()) != usize::from(count) {
         assert!(start.elapsed() < PATIENCE, "{} workers", workers(container.pid()));
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// How many threads of a process serve requests.
+/// How many threads of tokio a process has.
 #[cfg(target_os = "linux")]
 fn workers(pid: u32) -> usize {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();

@@ -210,7 +210,8 @@ async fn the_container_answers_every_case_as_lambda_does() {
                     readable(case, answer) == readable(case, other)
                 };
                 if !same {
-                    let (ours, theirs) = (readable(case, answer), readable(case, other));
+                    let shown = |answer| (readable(case, answer), comparable(answer).1);
+                    let (ours, theirs) = (shown(answer), shown(other));
                     differences.push(format!("{}\ncontainer {ours:#?}\n{source} {theirs:#?}", file.display()));
                 }
             }
