@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use serde_json::{Value, json};
 use tests::{
-    case::{Case, files},
+    case::{Case, Response, files},
     server::{Server, demo_database},
 };
 
@@ -41,22 +41,26 @@ fn every_golden_case_is_as_described() {
 fn entity_tags_are_described_where_they_come() {
     let document = openapi::document();
     let name = |operation: &Value| operation["operationId"].as_str().map(str::to_owned);
-    let with_tags = cases().filter(|(_, case)| {
-        let response = case.response.as_ref();
-        response.is_some_and(|response| response.status < 400 && response.headers.contains_key("etag"))
-    });
-    let given: BTreeSet<_> = with_tags
-        .filter_map(|(_, case)| {
+    let answered = |is_it: fn(&Response) -> bool| -> BTreeSet<_> {
+        let cases = cases().filter(|(_, case)| case.response.as_ref().is_some_and(is_it));
+        let operation = |case: Case| {
             let method = case.request.method.to_lowercase().replace("head", "get");
             name(find(&document, case.request.path_and_query().0, &method)?)
-        })
-        .collect();
-    let tagged = operations(&document).filter(|(_, _, operation)| {
-        let mut answers = operation["responses"].as_object().expect("answers").values();
-        answers.any(|answer| !answer["headers"]["ETag"].is_null())
-    });
-    let described: BTreeSet<_> = tagged.filter_map(|(_, _, operation)| name(operation)).collect();
-    assert_eq!(given, described);
+        };
+        cases.filter_map(|(_, case)| operation(case)).collect()
+    };
+    let described = |is_it: fn(&str, &Value) -> bool| -> BTreeSet<_> {
+        let operations = operations(&document).filter(|(_, _, operation)| {
+            let answers = operation["responses"].as_object().expect("answers");
+            answers.iter().any(|(status, answer)| is_it(status, answer))
+        });
+        operations.filter_map(|(_, _, operation)| name(operation)).collect()
+    };
+    assert_eq!(
+        answered(|response| response.status < 400 && response.headers.contains_key("etag")),
+        described(|_, answer| !answer["headers"]["ETag"].is_null())
+    );
+    assert_eq!(answered(|response| response.status == 304), described(|status, _| status == "304"));
 }
 
 /// The checks above can fail.

@@ -153,7 +153,7 @@ fn pairs(settings: &Settings) -> impl Iterator<Item = (&str, &str)> {
     settings.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
-/// The whole answer, but for what belongs to the hop; of the rate limit its name, without how much is left for how long.
+/// The whole answer, but for what belongs to the hop; and of `ratelimit` only the name of the policy.
 fn comparable(answer: &Answer) -> (u16, BTreeMap<String, String>, Vec<u8>) {
     let mut headers = BTreeMap::<String, String>::new();
     for (name, value) in &answer.headers {
