@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use serde_json::{Value, json};
 use tests::{
-    case::{Case, Response, files},
+    case::{Case, Request, Response, files},
     server::{Server, demo_database},
 };
 
@@ -43,11 +43,7 @@ fn entity_tags_are_described_where_they_come() {
     let name = |operation: &Value| operation["operationId"].as_str().map(str::to_owned);
     let answered = |is_it: fn(&Response) -> bool| -> BTreeSet<_> {
         let cases = cases().filter(|(_, case)| case.response.as_ref().is_some_and(is_it));
-        let operation = |case: Case| {
-            let method = case.request.method.to_lowercase().replace("head", "get");
-            name(find(&document, case.request.path_and_query().0, &method)?)
-        };
-        cases.filter_map(|(_, case)| operation(case)).collect()
+        cases.filter_map(|(_, case)| name(find(&document, &case.request)?)).collect()
     };
     let described = |is_it: fn(&str, &Value) -> bool| -> BTreeSet<_> {
         let operations = operations(&document).filter(|(_, _, operation)| {
@@ -106,14 +102,12 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
 fn check(document: &Value, case: &Case, seen: &mut BTreeSet<String>) -> Result<(), String> {
     let response = case.response.as_ref().ok_or("there is no answer")?;
     let (path, query) = case.request.path_and_query();
-    // HEAD is GET without a body.
-    let method = case.request.method.to_lowercase().replace("head", "get");
-    let Some(operation) = find(document, path, &method) else {
+    let Some(operation) = find(document, &case.request) else {
         return match response.status {
             404 | 405 => validate(document, &json!({ "$ref": error_schema(path) }), &response.body, false),
             // Some golden cases ask for what cannot even be a path.
             400.. => Ok(()),
-            status => Err(format!("{method} {path} is not described, and is answered with {status}")),
+            status => Err(format!("{} {path} is not described, and is answered with {status}", case.request.method)),
         };
     };
     let narrowed = query.contains("fields=");
@@ -152,7 +146,10 @@ fn error_schema(path: &str) -> &'static str {
 }
 
 /// The operation of a path; one without parameters goes before one with.
-fn find<'a>(document: &'a Value, path: &str, method: &str) -> Option<&'a Value> {
+fn find<'a>(document: &'a Value, request: &Request) -> Option<&'a Value> {
+    let (path, _) = request.path_and_query();
+    // HEAD is GET without a body.
+    let method = request.method.to_lowercase().replace("head", "get");
     let matches = |template: &str| {
         let (start, rest) = template.split_once('{').unwrap_or((template, ""));
         let Some(value) = path.strip_prefix(start) else { return false };
